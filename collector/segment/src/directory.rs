@@ -1,0 +1,60 @@
+//! The segment files of a directory.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::name::{FileState, SegmentName};
+
+/// One segment file as found in a directory; by the time it is opened it may have been sealed or deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentFile {
+    /// The directory it is in.
+    pub directory: PathBuf,
+    /// What it is called.
+    pub name: SegmentName,
+    /// Whether it was still growing when the directory was read.
+    pub state: FileState,
+}
+
+impl SegmentFile {
+    /// Where it was when the directory was read.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.directory.join(self.name.file_name(self.state))
+    }
+
+    /// Opens it under the name it has now, which is another if it was sealed meanwhile.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] when it was deleted, and whatever else the file system says.
+    pub fn open(&mut self) -> io::Result<File> {
+        match (File::open(self.path()), self.state) {
+            (Err(error), FileState::Open) if error.kind() == io::ErrorKind::NotFound => {
+                self.state = FileState::Sealed;
+                File::open(self.path())
+            }
+            (opened, _) => opened,
+        }
+    }
+}
+
+/// The segments of `directory`, by name; other files are passed over.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn list_segments(directory: &Path) -> io::Result<Vec<SegmentFile>> {
+    let mut segments = Vec::new();
+    // Twice, because a file renamed during one pass may show under neither name (readdir(3)); it is renamed only once.
+    for _pass in 0..2 {
+        for entry in std::fs::read_dir(directory)? {
+            let file_name = entry?.file_name();
+            let Some((name, state)) = file_name.to_str().and_then(SegmentName::parse_file_name) else { continue };
+            segments.push(SegmentFile { directory: directory.to_owned(), name, state });
+        }
+    }
+    // Open before sealed: `SegmentFile::open` finds a file that has been sealed since.
+    segments.sort_by(|a, b| (&a.name, a.state).cmp(&(&b.name, b.state)));
+    segments.dedup_by(|second, first| second.name == first.name);
+    Ok(segments)
+}

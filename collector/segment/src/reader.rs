@@ -1,0 +1,251 @@
+//! A segment opened for reading: sealed or still growing, whole or damaged.
+
+use memchr::memmem;
+
+use crate::builder::SegmentBuilder;
+use crate::decode::{Decoder, check_block};
+use crate::error::{Damage, FormatError};
+use crate::frame::{Frame, META_MAGIC, ReadAt, frame_at, read_exact, read_up_to};
+use crate::index::{BlockEntry, INDEX_TAG, Index, put_seek_table, seek_table_bytes};
+use crate::limits::{DATA_BYTES_MAX, META_BYTES_MAX};
+use crate::meta::{Loss, TRAILER_BYTES, Trailer, check_crc};
+use crate::rows::Source;
+
+/// What a segment file holds, known without decompressing its messages.
+#[derive(Debug, Default)]
+pub struct Segment {
+    /// Its whole blocks, in file order.
+    pub blocks: Vec<BlockEntry>,
+    /// Whether it ends with a valid index and seek table.
+    pub sealed: bool,
+    /// Who sent its messages; `None` where the index left them out because they were too many.
+    pub sources: Option<Vec<Source>>,
+    /// The listeners that its sources name.
+    pub listeners: Vec<String>,
+    /// What was lost while it was filled, summed by place and detail.
+    pub losses: Vec<Loss>,
+    /// Ranges that are not what the format says, with something whole behind them.
+    pub damage: Vec<Damage>,
+    /// Bytes at the end that are not a whole block: one being written, or one that never was completed.
+    pub tail_bytes: u64,
+}
+
+impl Segment {
+    /// Opens a file by its index, or without one by walking its blocks.
+    ///
+    /// # Errors
+    /// [`FormatError::Io`] when the file cannot be read, [`FormatError::Version`] when a later version wrote it; all
+    /// else that is wrong is told in [`Segment::damage`] and [`Segment::tail_bytes`].
+    pub fn open(file: &impl ReadAt, decoder: &mut Decoder) -> Result<Self, FormatError> {
+        match sealed_index(file, decoder) {
+            Ok(Some(index)) => Ok(Self { sealed: true, ..Self::from_index(index) }),
+            Err(error @ (FormatError::Io(_) | FormatError::Version { .. })) => Err(error),
+            Ok(None) | Err(_) => Self::walk(file, decoder),
+        }
+    }
+
+    /// Walks every block of a file, verifying each checksum; the index is used for nothing but to know a sealed end.
+    ///
+    /// # Errors
+    /// As [`Segment::open`].
+    pub fn walk(file: &impl ReadAt, decoder: &mut Decoder) -> Result<Self, FormatError> {
+        let size = file.size()?;
+        let mut walk = Walk {
+            file,
+            decoder,
+            builder: SegmentBuilder::new(),
+            damage: Vec::new(),
+            bytes: Vec::new(),
+            sealed: false,
+        };
+        let mut tail_bytes = 0;
+        while walk.builder.bytes() < size {
+            let offset = walk.builder.bytes();
+            let error = match walk.step() {
+                Ok(Step::Block) => continue,
+                Ok(Step::Sealed { end }) => {
+                    walk.sealed = end == size;
+                    tail_bytes = size - end;
+                    break;
+                }
+                Ok(Step::Unfinished) => FormatError::Frame("a block begins here but is not whole"),
+                Err(error @ (FormatError::Io(_) | FormatError::Version { .. })) => return Err(error),
+                Err(error) => error,
+            };
+            let Some(next) = walk.find_whole(offset + 1, size)? else {
+                tail_bytes = size - offset;
+                break;
+            };
+            walk.damage.push(Damage { offset, bytes: next - offset, error });
+            walk.builder.skip(next - offset);
+        }
+        let Walk { builder, damage, sealed, .. } = walk;
+        Ok(Self { sealed, damage, tail_bytes, ..Self::from_index(builder.into_index()) })
+    }
+
+    fn from_index(index: Index) -> Self {
+        Self {
+            blocks: index.blocks,
+            sources: index.sources.map(|sources| sources.all),
+            listeners: index.listeners,
+            losses: index.losses,
+            ..Self::default()
+        }
+    }
+
+    /// Messages in its whole blocks.
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        self.blocks.iter().map(|block| u64::from(block.messages)).sum()
+    }
+}
+
+/// Reads DATA and META of `entry` into `out`.
+///
+/// # Errors
+/// [`FormatError`] when the file ends before the block does, or cannot be read.
+pub fn read_block(file: &impl ReadAt, entry: &BlockEntry, out: &mut Vec<u8>) -> Result<(), FormatError> {
+    if entry.block_bytes() > DATA_BYTES_MAX + META_BYTES_MAX {
+        return Err(FormatError::TooLarge {
+            what: "block",
+            bytes: entry.block_bytes() as u64,
+            limit: (DATA_BYTES_MAX + META_BYTES_MAX) as u64,
+        });
+    }
+    read_exact(file, entry.offset, entry.block_bytes(), out)?.ok_or(FormatError::Frame("the file ends inside a block"))
+}
+
+/// The index of a sealed file, found from its end; `None` when there is no seek table.
+fn sealed_index(file: &impl ReadAt, decoder: &mut Decoder) -> Result<Option<Index>, FormatError> {
+    let size = file.size()?;
+    let mut footer = [0; 9];
+    let Some(footer_offset) = size.checked_sub(footer.len() as u64) else { return Ok(None) };
+    read_up_to(file, &mut footer, footer_offset)?;
+    let Some(index_end) = seek_table_bytes(&footer).and_then(|table_bytes| size.checked_sub(table_bytes)) else {
+        return Ok(None);
+    };
+    let mut bytes = Vec::new();
+    let trailer_offset = index_end.saturating_sub(TRAILER_BYTES as u64);
+    if read_exact(file, trailer_offset, TRAILER_BYTES, &mut bytes)?.is_none() {
+        return Ok(None);
+    }
+    let trailer = Trailer::parse(&bytes).ok_or(FormatError::Frame("no index before the seek table"))?;
+    let index_bytes = trailer.meta_bytes as usize;
+    let index_offset = index_end.checked_sub(index_bytes as u64).filter(|_| index_bytes <= META_BYTES_MAX);
+    let index_offset = index_offset.ok_or(FormatError::Frame("no index before the seek table"))?;
+    if read_exact(file, index_offset, index_bytes, &mut bytes)?.is_none() {
+        return Ok(None);
+    }
+    check_crc(&bytes)?;
+    let index = Index::parse(&bytes, decoder)?;
+    let blocks_end = index.blocks.last().map_or(0, |block| block.offset + block.block_bytes() as u64);
+    if blocks_end <= index_offset { Ok(Some(index)) } else { Err(FormatError::Frame("the index overlaps its blocks")) }
+}
+
+enum Step {
+    Block,
+    /// Index and seek table; the latter ends here.
+    Sealed {
+        end: u64,
+    },
+    Unfinished,
+}
+
+struct Walk<'a, F> {
+    file: &'a F,
+    decoder: &'a mut Decoder,
+    builder: SegmentBuilder,
+    damage: Vec<Damage>,
+    bytes: Vec<u8>,
+    sealed: bool,
+}
+
+impl<F: ReadAt> Walk<'_, F> {
+    /// Takes the block at the builder's end, or the sealed end of the file.
+    fn step(&mut self) -> Result<Step, FormatError> {
+        let offset = self.builder.bytes();
+        let data_bytes = match frame_at(self.file, offset)? {
+            Frame::Data { frame_bytes, .. } => frame_bytes,
+            Frame::Meta { frame_bytes } => return self.sealed_end(offset, frame_bytes),
+            Frame::SeekTable => return Err(FormatError::Frame("a seek table without an index")),
+            Frame::Unfinished => return Ok(Step::Unfinished),
+        };
+        let meta_bytes = match frame_at(self.file, offset + data_bytes as u64)? {
+            Frame::Meta { frame_bytes } => frame_bytes,
+            Frame::Unfinished => return Ok(Step::Unfinished),
+            _ => return Err(FormatError::Frame("DATA without META")),
+        };
+        if read_exact(self.file, offset, data_bytes + meta_bytes, &mut self.bytes)?.is_none() {
+            return Ok(Step::Unfinished);
+        }
+        let (_, meta) = check_block(&self.bytes)?;
+        if meta.data_bytes as usize != data_bytes {
+            return Err(FormatError::Frame("META belongs to a DATA of another size"));
+        }
+        let entry = BlockEntry::new(&meta, offset, meta_bytes);
+        let sources = meta.sources(self.decoder)?;
+        let listeners = meta.listeners(self.decoder)?;
+        let losses = meta.losses(self.decoder)?;
+        self.builder.add(entry, &sources, &listeners, &losses);
+        Ok(Step::Block)
+    }
+
+    fn sealed_end(&mut self, offset: u64, index_bytes: usize) -> Result<Step, FormatError> {
+        if read_exact(self.file, offset, index_bytes, &mut self.bytes)?.is_none() {
+            return Ok(Step::Unfinished);
+        }
+        check_crc(&self.bytes)?;
+        if self.bytes.get(8..12) != Some(&INDEX_TAG) {
+            return Err(FormatError::Frame("META without DATA"));
+        }
+        let index = Index::parse(&self.bytes, self.decoder)?;
+        if index.blocks != self.builder.blocks() && self.damage.is_empty() {
+            return Err(FormatError::Frame("the index does not name the blocks that are there"));
+        }
+        // The table has no checksum of its own, but only one is right.
+        let mut table = Vec::new();
+        put_seek_table(&mut table, &index.blocks, index_bytes);
+        let index_end = offset + index_bytes as u64;
+        let whole = read_exact(self.file, index_end, table.len(), &mut self.bytes)?.is_some() && self.bytes == table;
+        Ok(Step::Sealed { end: if whole { index_end + table.len() as u64 } else { index_end } })
+    }
+
+    /// Looks for the next whole block or index that begins at `from` or later, by the magic of its META.
+    fn find_whole(&mut self, from: u64, size: u64) -> Result<Option<u64>, FormatError> {
+        const WINDOW_BYTES: usize = 1 << 20;
+        let magic = META_MAGIC.to_le_bytes();
+        let finder = memmem::Finder::new(&magic);
+        let mut window = vec![0; WINDOW_BYTES];
+        let mut start = from;
+        while start < size {
+            let filled = read_up_to(self.file, &mut window, start)?;
+            for at in finder.find_iter(&window[..filled]) {
+                if let Some(begin) = self.whole_before(start + at as u64, from)? {
+                    return Ok(Some(begin));
+                }
+            }
+            if filled < WINDOW_BYTES {
+                break;
+            }
+            start += (WINDOW_BYTES - (magic.len() - 1)) as u64; // A magic may lie across two windows.
+        }
+        Ok(None)
+    }
+
+    /// Where the block or index begins whose META begins at `meta_offset`, if it is whole and not before `from`.
+    fn whole_before(&mut self, meta_offset: u64, from: u64) -> Result<Option<u64>, FormatError> {
+        let Ok(Frame::Meta { frame_bytes }) = frame_at(self.file, meta_offset) else { return Ok(None) };
+        let end = meta_offset + frame_bytes as u64;
+        let Some(trailer_offset) = end.checked_sub(TRAILER_BYTES as u64) else { return Ok(None) };
+        if read_exact(self.file, trailer_offset, TRAILER_BYTES, &mut self.bytes)?.is_none() {
+            return Ok(None);
+        }
+        let Some(trailer) = Trailer::parse(&self.bytes) else { return Ok(None) };
+        let begin = meta_offset.checked_sub(u64::from(trailer.data_bytes)).filter(|begin| *begin >= from);
+        let Some(begin) = begin.filter(|_| trailer.data_bytes as usize <= DATA_BYTES_MAX) else { return Ok(None) };
+        if read_exact(self.file, begin, (end - begin) as usize, &mut self.bytes)?.is_none() {
+            return Ok(None);
+        }
+        Ok(check_crc(&self.bytes).is_ok().then_some(begin))
+    }
+}

@@ -1,0 +1,17 @@
+//! Claims of the segment format, each a test. One binary; the modules are its table of contents:
+//!
+//! * `roundtrip`: what goes in comes out, byte for byte, whatever the bytes;
+//! * `plain_tools`: a decoder that knows nothing of us reads every message as one line, and seeks by the standard table;
+//! * `damage`: flipped, cut and foreign bytes cost what they must and no more, and are told;
+//! * `order`: messages of many blocks come in one order, once.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod claims {
+    pub(crate) mod sample;
+
+    mod damage;
+    mod order;
+    mod plain_tools;
+    mod roundtrip;
+}
