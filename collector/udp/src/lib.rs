@@ -1,0 +1,22 @@
+//! UDP sockets in batches, and the few other system calls that the standard library does not have.
+//!
+//! All `unsafe` of the workspace is here, each block with the reason why it is sound. Linux only. No logging, no metrics,
+//! no policy: what to do about an error is the caller's to decide.
+//!
+//! * [`bind_group`] and [`ReceiveSocket`]: sockets that share one port, their buffers and their drop counters;
+//! * [`ReceiveRing`]: many datagrams a call, with their senders;
+//! * [`SendBatch`]: many datagrams a call, the other way;
+//! * [`thread`]: processors and priorities of the calling thread;
+//! * [`clock`]: wall clock and boot-time clock.
+
+pub mod clock;
+mod receive;
+mod send;
+mod socket;
+mod sockopt;
+pub mod thread;
+
+pub use receive::{DATAGRAM_BYTES_MAX, Datagram, ReceiveRing};
+pub use send::SendBatch;
+pub use socket::{BufferUse, ReceiveSocket, bind_group};
+pub use sockopt::kernel_receive_buffer_max;

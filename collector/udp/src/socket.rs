@@ -1,0 +1,179 @@
+//! Sockets that share one port, their buffers and their drop counters.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::sockopt::{MEMINFO_DROPS, MEMINFO_RCVBUF, MEMINFO_RMEM_ALLOC, meminfo, set_int};
+
+/// Binds `count` sockets to `address`, among which the kernel shares the traffic by sender.
+///
+/// The first binds *without* SO_REUSEPORT and sets it afterwards, then the others join. So the bind fails when anybody
+/// has the port, even another of the same user with SO_REUSEPORT (who would otherwise take half of the traffic in
+/// silence), and port 0 gives one port to all. A `v6_only` socket leaves IPv4 to others; else `[::]` takes both.
+///
+/// `receive_buffer_bytes` is asked for with SO_RCVBUFFORCE, and without CAP_NET_ADMIN with SO_RCVBUF, which the kernel
+/// cuts to `net.core.rmem_max` without an error (socket(7)): see [`ReceiveSocket::receive_buffer_bytes`].
+///
+/// # Errors
+/// What socket(2), setsockopt(2) and bind(2) say; no socket is left bound then.
+pub fn bind_group(
+    address: SocketAddr,
+    count: usize,
+    receive_buffer_bytes: usize,
+    v6_only: bool,
+) -> io::Result<Vec<ReceiveSocket>> {
+    let mut sockets = Vec::with_capacity(count);
+    let mut address = address;
+    for index in 0..count {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_nonblocking(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(v6_only)?;
+        }
+        ask_receive_buffer(&socket, receive_buffer_bytes)?;
+        if index > 0 {
+            socket.set_reuse_port(true)?;
+        }
+        socket.bind(&address.into())?;
+        if index == 0 && count > 1 {
+            socket.set_reuse_port(true)?;
+        }
+        let socket = UdpSocket::from(socket);
+        address = socket.local_addr()?;
+        sockets.push(ReceiveSocket { socket, address, dropped: AtomicU64::new(0), door_stop: Mutex::new(None) });
+    }
+    Ok(sockets)
+}
+
+fn ask_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<()> {
+    // The kernel doubles what it is asked for, in an int.
+    let asked = i32::try_from(bytes).unwrap_or(i32::MAX).min(i32::MAX / 2);
+    if set_int(socket.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, asked).is_err() {
+        socket.set_recv_buffer_size(asked as usize)?;
+    }
+    Ok(())
+}
+
+/// How full a socket's receive buffer is, in the kernel's own count: each datagram is charged with all memory it
+/// occupies, 1,280 B for 200 B of text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BufferUse {
+    /// Charged now, bytes.
+    pub used_bytes: u32,
+    /// Charged at most, bytes: twice what was asked for.
+    pub limit_bytes: u32,
+}
+
+/// A bound UDP socket that only receives.
+#[derive(Debug)]
+pub struct ReceiveSocket {
+    socket: UdpSocket,
+    address: SocketAddr,
+    /// The kernel's 32 bit counter, widened: the lower half is always the last value read.
+    dropped: AtomicU64,
+    /// Keeps the dummy peer's port ours while the door is closed.
+    door_stop: Mutex<Option<UdpSocket>>,
+}
+
+impl ReceiveSocket {
+    /// The address it is bound to, with the port that the kernel chose if 0 was asked for.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The receive buffer that the kernel granted, on the scale in which it was asked for, bytes.
+    ///
+    /// # Errors
+    /// What getsockopt(2) says.
+    pub fn receive_buffer_bytes(&self) -> io::Result<usize> {
+        Ok(meminfo(self.as_fd())?[MEMINFO_RCVBUF] as usize / 2)
+    }
+
+    /// How full the receive buffer is.
+    ///
+    /// # Errors
+    /// What getsockopt(2) says.
+    pub fn buffer_use(&self) -> io::Result<BufferUse> {
+        let words = meminfo(self.as_fd())?;
+        Ok(BufferUse { used_bytes: words[MEMINFO_RMEM_ALLOC], limit_bytes: words[MEMINFO_RCVBUF] })
+    }
+
+    /// Datagrams that the kernel has dropped at this socket since it was bound, whatever the cause. Any thread may ask,
+    /// at least once each 2^32 drops.
+    ///
+    /// # Errors
+    /// What getsockopt(2) says.
+    pub fn dropped(&self) -> io::Result<u64> {
+        let known = self.dropped.load(Ordering::Acquire);
+        let now = meminfo(self.as_fd())?[MEMINFO_DROPS];
+        let widened = widen(known, now);
+        // Of two threads the one that read later may come first.
+        Ok(self.dropped.fetch_max(widened, Ordering::AcqRel).max(widened))
+    }
+
+    /// Stops arrivals while what has arrived can still be read: connects the socket to a peer that never sends. What
+    /// arrives from here on is refused by the host (`NoPorts` in /proc/net/snmp), as after a close, but the queue stays.
+    ///
+    /// The peer is a socket of our own on a port of its own, so that nobody else can send from there.
+    ///
+    /// # Errors
+    /// What bind(2) and connect(2) say; the door is then still open.
+    pub fn close_door(&self) -> io::Result<()> {
+        let mut here = self.address;
+        if here.ip().is_unspecified() {
+            here.set_ip(match here.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        here.set_port(0);
+        let peer = UdpSocket::bind(here)?;
+        self.socket.connect(peer.local_addr()?)?;
+        *self.door_stop.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(peer);
+        Ok(())
+    }
+}
+
+impl AsFd for ReceiveSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for ReceiveSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+/// The 64 bit counter whose lower half is `now`, at or next after `known`. A value a little before `known` (read by a
+/// thread that was overtaken) stays `known`.
+fn widen(known: u64, now: u32) -> u64 {
+    let ahead = now.wrapping_sub(known as u32);
+    if ahead > u32::MAX / 2 { known } else { known + u64::from(ahead) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::widen;
+
+    #[test]
+    fn a_counter_that_wraps_goes_on() {
+        assert_eq!(widen(0, 7), 7);
+        assert_eq!(widen(0xFFFF_FFF0, 0x10), 0x1_0000_0010);
+        assert_eq!(widen(0x5_0000_0010, 0x10), 0x5_0000_0010);
+        assert_eq!(widen(0x5_0000_0010, 0x11), 0x5_0000_0011);
+    }
+
+    #[test]
+    fn a_reading_that_was_overtaken_changes_nothing() {
+        assert_eq!(widen(100, 90), 100);
+        assert_eq!(widen(0x1_0000_0005, 0xFFFF_FFF0), 0x1_0000_0005);
+    }
+}

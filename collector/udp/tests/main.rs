@@ -1,0 +1,191 @@
+//! Claims of the socket layer, on real sockets of the loopback interface, by counters and never by time.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+
+use logboom_udp::{ReceiveRing, ReceiveSocket, SendBatch, bind_group, clock, thread};
+
+const BUFFER_BYTES: usize = 1 << 20;
+
+fn bind(address: &str, count: usize) -> io::Result<Vec<ReceiveSocket>> {
+    bind_group(address.parse().unwrap(), count, BUFFER_BYTES, false)
+}
+
+fn sender(to: SocketAddr) -> UdpSocket {
+    let any: IpAddr = if to.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
+    UdpSocket::bind((any, 0)).unwrap()
+}
+
+/// Datagrams queued on a socket of the loopback interface are there when send returns.
+fn drain(socket: &ReceiveSocket, ring: &mut ReceiveRing) -> Vec<(Vec<u8>, u32, SocketAddr)> {
+    let mut all = Vec::new();
+    loop {
+        let received = ring.receive(socket).unwrap();
+        all.extend((0..received).map(|index| ring.datagram(index)).map(|datagram| {
+            (datagram.payload.to_vec(), datagram.original_length, SocketAddr::new(datagram.address, datagram.port))
+        }));
+        if received < ring.batch() {
+            return all;
+        }
+    }
+}
+
+#[test]
+fn payload_and_sender_come_as_sent() {
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let socket = bind(address, 1).unwrap().remove(0);
+        let from = sender(socket.address());
+        let longest = vec![b'x'; 65_507];
+        for payload in [&b"one"[..], b"", b"two\0\n", &longest] {
+            from.send_to(payload, socket.address()).unwrap();
+        }
+        let received = drain(&socket, &mut ReceiveRing::new(2, 65_535));
+        let payloads: Vec<_> = received.iter().map(|(payload, _, _)| payload.as_slice()).collect();
+        assert_eq!(payloads, [&b"one"[..], b"", b"two\0\n", &longest]);
+        assert!(received.iter().all(|(payload, length, _)| payload.len() == *length as usize));
+        assert!(received.iter().all(|(_, _, source)| *source == from.local_addr().unwrap()));
+    }
+}
+
+#[test]
+fn a_dual_stack_socket_gives_ipv4_senders_as_ipv4() {
+    let socket = bind("[::]:0", 1).unwrap().remove(0);
+    let from = UdpSocket::bind("127.0.0.1:0").unwrap();
+    from.send_to(b"four", (Ipv4Addr::LOCALHOST, socket.address().port())).unwrap();
+    let received = drain(&socket, &mut ReceiveRing::new(4, 100));
+    assert_eq!(received, [(b"four".to_vec(), 4, from.local_addr().unwrap())]);
+}
+
+#[test]
+fn a_v6_only_socket_leaves_ipv4_to_another() {
+    let six = bind_group("[::]:0".parse().unwrap(), 2, BUFFER_BYTES, true).unwrap();
+    let port = six[0].address().port();
+    bind(&format!("0.0.0.0:{port}"), 2).unwrap();
+}
+
+#[test]
+fn a_cut_datagram_tells_its_length() {
+    let socket = bind("127.0.0.1:0", 1).unwrap().remove(0);
+    let from = sender(socket.address());
+    from.send_to(&[b'x'; 3000], socket.address()).unwrap();
+    from.send_to(b"next", socket.address()).unwrap();
+    let mut ring = ReceiveRing::new(4, 100);
+    assert_eq!(ring.receive(&socket).unwrap(), 2);
+    let (cut, next) = (ring.datagram(0), ring.datagram(1));
+    assert_eq!((cut.payload, cut.original_length, cut.is_truncated()), (&[b'x'; 100][..], 3000, true));
+    assert_eq!((next.payload, next.original_length, next.is_truncated()), (&b"next"[..], 4, false));
+}
+
+#[test]
+fn a_group_shares_one_port_chosen_by_the_kernel_and_all_arrives_once() {
+    let sockets = bind("127.0.0.1:0", 4).unwrap();
+    let to = sockets[0].address();
+    assert!(to.port() != 0 && sockets.iter().all(|socket| socket.address() == to));
+    for flow in 0..64u8 {
+        sender(to).send_to(&[flow], to).unwrap();
+    }
+    let mut ring = ReceiveRing::new(16, 100);
+    let mut all: Vec<_> = sockets.iter().flat_map(|socket| drain(socket, &mut ring)).collect();
+    all.sort_unstable();
+    let flows: Vec<u8> = all.iter().map(|(payload, _, _)| payload[0]).collect();
+    assert_eq!(flows, (0..64).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_second_group_on_the_port_is_refused() {
+    let first = bind("127.0.0.1:0", 2).unwrap();
+    let address = first[0].address().to_string();
+    for count in [1, 2] {
+        assert_eq!(bind(&address, count).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+    drop(first);
+    bind(&address, 2).unwrap();
+}
+
+#[test]
+fn every_datagram_that_found_no_room_is_counted() {
+    let socket = bind_group("127.0.0.1:0".parse().unwrap(), 1, 20_000, false).unwrap().remove(0);
+    assert!(socket.receive_buffer_bytes().unwrap() >= 20_000);
+    let from = sender(socket.address());
+    for _ in 0..1000 {
+        from.send_to(&[b'x'; 200], socket.address()).unwrap();
+    }
+    // Before a single one is read: the control message that tells drops would miss all of them.
+    let dropped = socket.dropped().unwrap();
+    let full = socket.buffer_use().unwrap();
+    assert!(full.used_bytes > 0 && full.limit_bytes >= 40_000);
+    let received = drain(&socket, &mut ReceiveRing::new(64, 200)).len() as u64;
+    assert!(dropped > 0 && received > 0);
+    assert_eq!(received + dropped, 1000);
+    assert_eq!(socket.dropped().unwrap(), dropped);
+}
+
+#[test]
+fn behind_a_closed_door_the_queue_stays_and_nothing_arrives() {
+    for address in ["127.0.0.1:0", "0.0.0.0:0", "[::]:0", "[::1]:0"] {
+        let socket = bind(address, 1).unwrap().remove(0);
+        let loopback: IpAddr = if address.contains(':') && address.starts_with('[') {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        } else {
+            Ipv4Addr::LOCALHOST.into()
+        };
+        let to = SocketAddr::new(loopback, socket.address().port());
+        let from = sender(to);
+        for number in 0..10u8 {
+            from.send_to(&[number], to).unwrap();
+        }
+        socket.close_door().unwrap();
+        for number in 10..20u8 {
+            // An ICMP answer to an earlier one may be reported here; unconnected sockets are not told.
+            from.send_to(&[number], to).unwrap();
+        }
+        let received = drain(&socket, &mut ReceiveRing::new(64, 100));
+        let numbers: Vec<u8> = received.iter().map(|(payload, _, _)| payload[0]).collect();
+        assert_eq!(numbers, (0..10).collect::<Vec<_>>(), "{address}");
+        assert_eq!(socket.dropped().unwrap(), 0);
+    }
+}
+
+#[test]
+fn a_batch_is_sent_whole_and_in_order() {
+    let socket = bind("127.0.0.1:0", 1).unwrap().remove(0);
+    let from = sender(socket.address());
+    let mut batch = SendBatch::new(socket.address());
+    for number in 0..100u8 {
+        batch.push_with(|bytes| bytes.extend_from_slice(&vec![number; usize::from(number)]));
+    }
+    let mut sent = 0;
+    while sent < batch.len() {
+        sent += batch.send(&from, sent).unwrap();
+    }
+    let received = drain(&socket, &mut ReceiveRing::new(64, 200));
+    let lengths: Vec<usize> = received.iter().map(|(payload, _, _)| payload.len()).collect();
+    assert_eq!(lengths, (0..100).collect::<Vec<_>>());
+    batch.clear();
+    assert!(batch.is_empty());
+}
+
+#[test]
+fn a_thread_can_be_pinned_to_each_processor_it_may_use() {
+    let cpus = thread::allowed_cpus().unwrap();
+    assert!(!cpus.is_empty());
+    std::thread::spawn(move || {
+        for cpu in cpus {
+            thread::pin_to_cpu(cpu).unwrap();
+            assert_eq!(thread::allowed_cpus().unwrap(), [cpu]);
+        }
+        thread::set_nice(10).unwrap();
+        thread::set_timer_slack(1).unwrap();
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
+fn both_clocks_go_forward() {
+    let (wall, boot) = (clock::realtime_ns(), clock::boot_ns());
+    assert!(wall > 1_700_000_000_000_000_000, "after 2023");
+    assert!(boot > 0 && clock::boot_ns() >= boot);
+}
