@@ -1,0 +1,170 @@
+//! The admin listener: `/metrics`, `/healthz`, `/readyz`, `/status` and `/ledger`, GET only.
+//!
+//! Bounded: [`CONNECTIONS_MAX`] at a time (more wait in the listen queue), each with [`HEADER_TIMEOUT`] to send a
+//! request, and no request body is read.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::ledger::Books;
+use crate::telemetry::{Telemetry, Watched};
+
+/// Connections served at a time.
+pub const CONNECTIONS_MAX: usize = 64;
+
+/// Time a client has to send its request, and an idle connection to send the next.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Sleep after a failed accept, so that running out of file descriptors does not spin.
+const ACCEPT_SLEEP: Duration = Duration::from_millis(100);
+
+/// What the routes answer from.
+pub struct Admin {
+    /// The metrics.
+    pub telemetry: Telemetry,
+    /// What they are made from.
+    pub watched: Watched,
+    /// This run, in hex.
+    pub run_id: String,
+    /// When it began.
+    pub started: jiff::Timestamp,
+    /// Where this listener itself is.
+    pub address: SocketAddr,
+}
+
+/// Serves until the runtime ends.
+pub async fn serve(listener: TcpListener, admin: Arc<Admin>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let admin = Arc::clone(&admin);
+                tokio::spawn(async move {
+                    serve_connection(stream, admin).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!("accepting an admin connection: {error}");
+                tokio::time::sleep(ACCEPT_SLEEP).await;
+            }
+        }
+    }
+}
+
+async fn serve_connection(stream: TcpStream, admin: Arc<Admin>) {
+    let answer = service_fn(|request: Request<Incoming>| {
+        let response = admin.answer(request.method(), request.uri().path());
+        async { Ok::<_, Infallible>(response) }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(16 << 10)
+        .serve_connection(TokioIo::new(stream), answer);
+    if let Err(error) = served.await {
+        tracing::debug!("an admin connection: {error}");
+    }
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const JSON: &str = "application/json";
+
+impl Admin {
+    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        if method != Method::GET && method != Method::HEAD {
+            let mut refused = response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET is answered here\n".into());
+            refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return refused;
+        }
+        match path {
+            "/metrics" => response(StatusCode::OK, METRICS_TEXT, self.telemetry.render(&self.watched)),
+            "/healthz" => response(StatusCode::OK, TEXT, "ok\n".into()),
+            "/readyz" => self.ready(),
+            "/status" => response(StatusCode::OK, JSON, self.status()),
+            "/ledger" => response(StatusCode::OK, JSON, ledger_json(&self.watched.ledger.read())),
+            _ => {
+                let routes = "no such page; there are /metrics /healthz /readyz /status /ledger\n";
+                response(StatusCode::NOT_FOUND, TEXT, routes.into())
+            }
+        }
+    }
+
+    fn ready(&self) -> Response<Full<Bytes>> {
+        if self.watched.ready.load(std::sync::atomic::Ordering::Acquire) {
+            response(StatusCode::OK, TEXT, "ready\n".into())
+        } else {
+            response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "shutting down\n".into())
+        }
+    }
+
+    fn status(&self) -> String {
+        let Watched { ledger, listeners, queue, connections, data_dir, ready } = &self.watched;
+        let sockets = ledger.sockets.iter().map(|(listener, socket)| {
+            json!({
+                "listener": listeners.get(usize::from(*listener)).map(ToString::to_string),
+                "receive_buffer_bytes": socket.receive_buffer_bytes().unwrap_or_default(),
+                "used_bytes": socket.buffer_use().map_or(0, |buffer| buffer.used_bytes),
+                "dropped": socket.dropped().unwrap_or_default(),
+            })
+        });
+        let status = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "run_id": self.run_id,
+            "pid": std::process::id(),
+            "started": self.started.to_string(),
+            "ready": ready.load(std::sync::atomic::Ordering::Acquire),
+            "listeners": listeners.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "admin": format!("http://{}", self.address),
+            "data_dir": data_dir,
+            "receivers": ledger.receivers.len(),
+            "writers": ledger.writers.len(),
+            "sockets": sockets.collect::<Vec<_>>(),
+            "connections": connections.open(),
+            "pool": { "blocks": ledger.pool.blocks(), "free": ledger.pool.free() },
+            "queue_blocks": queue.len(),
+            "unsynced_seconds": self.telemetry.store_times().unsynced().as_secs_f64(),
+        });
+        format!("{status:#}\n")
+    }
+}
+
+/// The ledger with its identity worked out; `docs/ledger.md` describes the fields.
+#[derive(Serialize)]
+struct LedgerAnswer<'a> {
+    #[serde(flatten)]
+    books: &'a Books,
+    delivered: u64,
+    lost: u64,
+    difference: i64,
+    /// Whether `socket_buffer` is exact, and not a lower bound.
+    exact: bool,
+}
+
+fn ledger_json(books: &Books) -> String {
+    let (delivered, lost, difference) = (books.delivered(), books.lost(), books.difference());
+    let answer = LedgerAnswer { books, delivered, lost, difference, exact: true };
+    serde_json::to_string_pretty(&answer).unwrap_or_default() + "\n"
+}
+
+fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

@@ -1,0 +1,29 @@
+//! SIGTERM and SIGINT: the first asks for a shutdown, the second ends the process at once.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The two signals that end a collector.
+pub struct Terminations {
+    term: Signal,
+    int: Signal,
+}
+
+impl Terminations {
+    /// Takes the signals from here on.
+    ///
+    /// # Errors
+    /// When the handlers cannot be installed.
+    pub fn install() -> io::Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for either; returns its number.
+    pub async fn next(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.term.recv() => SignalKind::terminate().as_raw_value(),
+            _ = self.int.recv() => SignalKind::interrupt().as_raw_value(),
+        }
+    }
+}

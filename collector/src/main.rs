@@ -1,0 +1,7 @@
+//! The program `logboom`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    logboom::cli::main()
+}

@@ -1,0 +1,50 @@
+//! Reading back: what is in a data directory or a file, also while a collector is writing it.
+
+pub mod print;
+pub mod scan;
+pub mod select;
+pub mod stat;
+pub mod verify;
+
+use std::path::PathBuf;
+
+/// Why nothing could be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A path is not there, or not readable.
+    #[error("cannot read {path}: {error}")]
+    Path {
+        /// As given.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A directory holds no segment.
+    #[error("there are no segments in {path}: is it the data_dir of a collector, and has that received anything yet?")]
+    NoSegments {
+        /// As given.
+        path: PathBuf,
+    },
+    /// A segment cannot be read at all.
+    #[error("{path}: {error}")]
+    Segment {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: logboom_segment::FormatError,
+    },
+    /// zstd has no memory.
+    #[error("zstd: {0}")]
+    Zstd(std::io::Error),
+    /// The output cannot be written.
+    #[error("cannot write the output: {0}")]
+    Output(std::io::Error),
+}
+
+impl ReadError {
+    /// Whether the reader of our output went away, as `head` does: no error.
+    #[must_use]
+    pub fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+}

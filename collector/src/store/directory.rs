@@ -1,0 +1,139 @@
+//! The data directory: made, proven writable, and locked against a second collector.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const LOCK_NAME: &str = "logboom.lock";
+const PROBE_NAME: &str = "logboom.probe";
+
+/// Tries for the lock go on so long: a reader that looks whether a collector is alive holds it for a moment.
+const LOCK_TRIES: Duration = Duration::from_millis(250);
+
+/// Why the data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// It does not exist and cannot be made.
+    #[error("cannot make the data directory {path} (data_dir): {error}")]
+    Make {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// Another collector has it.
+    #[error("the data directory {path} (data_dir) is in use by another collector; give each its own")]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Nothing can be written to it.
+    #[error("cannot write to the data directory {path} (data_dir): {error}")]
+    Write {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// The data directory of a running collector; unlocked when dropped.
+#[derive(Debug)]
+pub struct DataDirectory {
+    path: PathBuf,
+    /// Open for syncing: what is created or renamed in it lasts only then.
+    handle: File,
+    _lock: File,
+}
+
+impl DataDirectory {
+    /// Makes the directory if need be (mode 0750), locks it, and writes `probe_bytes` to prove that it takes them.
+    ///
+    /// # Errors
+    /// [`DirectoryError`], which names the directory and the setting.
+    pub fn open(path: &Path, probe_bytes: usize) -> Result<Self, DirectoryError> {
+        let made = DirBuilder::new().recursive(true).mode(0o750).create(path);
+        made.map_err(|error| DirectoryError::Make { path: path.into(), error })?;
+        let refused = |error| DirectoryError::Write { path: path.into(), error };
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o640).open(path.join(LOCK_NAME));
+        let lock = lock.map_err(refused)?;
+        take_lock(&lock, path)?;
+        probe(&path.join(PROBE_NAME), probe_bytes).map_err(refused)?;
+        let handle = File::open(path).map_err(refused)?;
+        Ok(Self { path: path.into(), handle, _lock: lock })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the names in it last.
+    ///
+    /// # Errors
+    /// What fsync(2) says.
+    pub fn sync(&self) -> io::Result<()> {
+        self.handle.sync_all()
+    }
+}
+
+/// Whether a collector is running that writes to this directory.
+#[must_use]
+pub fn is_collected_into(path: &Path) -> bool {
+    let Ok(lock) = File::open(path.join(LOCK_NAME)) else { return false };
+    matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
+fn take_lock(lock: &File, path: &Path) -> Result<(), DirectoryError> {
+    let since = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(DirectoryError::Write { path: path.into(), error }),
+            Err(TryLockError::WouldBlock) if since.elapsed() > LOCK_TRIES => {
+                return Err(DirectoryError::InUse { path: path.into() });
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+fn probe(path: &Path, bytes: usize) -> io::Result<()> {
+    let written =
+        File::create(path).and_then(|mut file| file.write_all(&vec![0; bytes]).and_then(|()| file.sync_data()));
+    let removed = match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    written.and(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_collector_is_refused_until_the_first_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("new").join("data");
+        let first = DataDirectory::open(&path, 10).unwrap();
+        let refused = DataDirectory::open(&path, 10).unwrap_err();
+        assert!(matches!(refused, DirectoryError::InUse { .. }), "{refused}");
+        assert!(refused.to_string().contains("data_dir"));
+        assert!(is_collected_into(&path));
+        drop(first);
+        assert!(!is_collected_into(&path));
+        DataDirectory::open(&path, 10).unwrap();
+        assert!(!path.join(PROBE_NAME).exists());
+    }
+
+    #[test]
+    fn a_file_in_its_place_is_told() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let refused = DataDirectory::open(file.path(), 10).unwrap_err();
+        assert!(matches!(refused, DirectoryError::Make { .. }), "{refused}");
+    }
+}

@@ -1,0 +1,28 @@
+//! Claims of the collector, each a test against the program itself on real sockets. One binary; the modules are its table
+//! of contents:
+//!
+//! * `bytes`: what is sent comes back byte for byte, with its sender;
+//! * `streams`: TCP loses nothing, in either framing, and waits rather than drop;
+//! * `accounting`: what is missing is in the ledger, to the message;
+//! * `shutdown`: nothing received is lost by a signal;
+//! * `segments`: rotation, sealing, reading while writing, other tools;
+//! * `admin`: the HTTP routes;
+//! * `refusals`: bad input is told in one clear line, and nothing is left half-started;
+//! * `config_file`: the annotated configuration is the default one.
+//!
+//! Nothing here passes by timing: tests wait for a counter or a line, with a generous limit.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod claims {
+    pub(crate) mod support;
+
+    mod accounting;
+    mod admin;
+    mod bytes;
+    mod config_file;
+    mod refusals;
+    mod segments;
+    mod shutdown;
+    mod streams;
+}
