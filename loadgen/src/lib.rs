@@ -1,0 +1,28 @@
+//! loadgen: load for log collectors that proves delivery.
+//!
+//! `run` sends numbered messages on an absolute schedule and writes down what it sent; `verify` finds them again in what
+//! a collector stored, ours or any other, and says exactly which are missing.
+//!
+//! * [`tag`]: what makes a message findable and checkable;
+//! * [`message`]: the messages, made before the clock starts;
+//! * [`pacer`]: when each is due; pure;
+//! * [`send`]: onto the wire, by UDP or TCP;
+//! * [`run`]: one run from plan to report;
+//! * `report`: what was planned and sent, as `run.json`;
+//! * [`verify`]: stored, lost, duplicated, reordered, corrupted.
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+
+pub mod message;
+pub mod tag;
+
+pub mod pacer;
+pub mod send;
+pub mod target;
+
+pub mod report;
+pub mod run;
+
+pub mod verify;

@@ -1,0 +1,329 @@
+//! The messages of a run: valid RFC 3164 lines, each with a tag, made from a seed before the clock starts.
+
+use std::path::{Path, PathBuf};
+
+use fastrand::Rng;
+
+use crate::tag::{self, RunTag, TAG_BYTES, Tag};
+
+/// Longest datagram over IPv4.
+pub const MESSAGE_BYTES_MAX: usize = 65_507;
+
+/// Distinct messages made when no corpus is given; sent in rotation, with other tags each time.
+const MADE: usize = 4096;
+
+/// Most bytes of a corpus file: it is held in memory.
+const CORPUS_BYTES_MAX: u64 = 1 << 30;
+
+/// What the texts are.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// Made up, each message so many bytes, evenly spread.
+    Made {
+        /// Shortest message, bytes.
+        min_bytes: usize,
+        /// Longest message, bytes.
+        max_bytes: usize,
+    },
+    /// The lines of a file.
+    Corpus(PathBuf),
+}
+
+/// Why there are no messages.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    /// The size asked for does not hold a header and a tag.
+    #[error("--size {asked}: a message with its header and tag takes at least {least} B")]
+    TooSmall {
+        /// As asked.
+        asked: usize,
+        /// What it takes.
+        least: usize,
+    },
+    /// A message would not fit a datagram.
+    #[error("{what} is {bytes} B, but a datagram holds at most {MESSAGE_BYTES_MAX} B")]
+    TooLarge {
+        /// Which message.
+        what: String,
+        /// Its size.
+        bytes: usize,
+    },
+    /// The corpus cannot be used.
+    #[error("--corpus {}: {why}", path.display())]
+    Corpus {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+/// Messages to send in rotation.
+#[derive(Debug)]
+pub struct Messages {
+    bytes: Vec<u8>,
+    /// Where each ends in `bytes`, and where its tag begins.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Messages {
+    /// Makes the messages of run `run`.
+    ///
+    /// # Errors
+    /// [`MessageError`].
+    pub fn make(content: &Content, run: RunTag, seed: u64) -> Result<Self, MessageError> {
+        let mut messages = Self { bytes: Vec::new(), ends: Vec::new() };
+        let mut rng = Rng::with_seed(seed);
+        let stamp = jiff::Zoned::now().strftime("%b %e %H:%M:%S").to_string();
+        match content {
+            Content::Made { min_bytes, max_bytes } => {
+                if *max_bytes > MESSAGE_BYTES_MAX {
+                    return Err(MessageError::TooLarge { what: "--size".into(), bytes: *max_bytes });
+                }
+                for _ in 0..MADE {
+                    let bytes = rng.usize(*min_bytes..=*max_bytes);
+                    let header = header(&mut rng, &stamp);
+                    let least = header.len() + TAG_BYTES;
+                    let room = bytes.checked_sub(least).ok_or(MessageError::TooSmall { asked: bytes, least })?;
+                    messages.push(&header, run, &made_text(&mut rng, room));
+                }
+            }
+            Content::Corpus(path) => {
+                for (number, line) in corpus_lines(path)?.split(|byte| *byte == b'\n').enumerate() {
+                    let header = header(&mut rng, &stamp);
+                    let bytes = header.len() + TAG_BYTES + line.len();
+                    if bytes > MESSAGE_BYTES_MAX {
+                        let what = format!("line {} of {} with header and tag", number + 1, path.display());
+                        return Err(MessageError::TooLarge { what, bytes });
+                    }
+                    messages.push(&header, run, line);
+                }
+            }
+        }
+        Ok(messages)
+    }
+
+    fn push(&mut self, header: &str, run: RunTag, text: &[u8]) {
+        self.bytes.extend_from_slice(header.as_bytes());
+        let tag_start = self.bytes.len();
+        self.bytes.extend_from_slice(&tag::blank(run));
+        self.bytes.extend_from_slice(text);
+        self.ends.push((self.bytes.len(), tag_start));
+    }
+
+    /// Distinct messages.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none: a corpus always has a line, if an empty one.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Size of message `number` in the rotation, bytes.
+    #[must_use]
+    pub fn bytes_of(&self, number: u64) -> usize {
+        let (start, end, _) = self.range(number);
+        end - start
+    }
+
+    /// Writes message `number` of the rotation, with its tag, behind what `out` holds.
+    #[inline]
+    pub fn write(&self, number: u64, tag: Tag, out: &mut Vec<u8>) {
+        let (start, end, tag_start) = self.range(number);
+        let tag_offset = out.len() + tag_start - start;
+        out.extend_from_slice(&self.bytes[start..end]);
+        tag::fill(&mut out[tag_offset..], tag);
+    }
+
+    fn range(&self, number: u64) -> (usize, usize, usize) {
+        let index = (number % self.ends.len() as u64) as usize;
+        let start = if index == 0 { 0 } else { self.ends[index - 1].0 };
+        let (end, tag_start) = self.ends[index];
+        (start, end, tag_start)
+    }
+}
+
+fn corpus_lines(path: &Path) -> Result<Vec<u8>, MessageError> {
+    let refused = |why: String| MessageError::Corpus { path: path.into(), why };
+    let bytes = std::fs::metadata(path).map_err(|error| refused(error.to_string()))?.len();
+    if bytes > CORPUS_BYTES_MAX {
+        return Err(refused(format!(
+            "{bytes} B, but at most {CORPUS_BYTES_MAX} B are held in memory; use a part of it"
+        )));
+    }
+    let mut lines = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
+    if lines.last() == Some(&b'\n') {
+        lines.pop();
+    }
+    Ok(lines)
+}
+
+/// PRI, time, host, program: severities as on a real network, most of them informational.
+fn header(rng: &mut Rng, stamp: &str) -> String {
+    const SEVERITIES: [u8; 16] = [6, 6, 6, 6, 6, 6, 6, 6, 5, 5, 5, 4, 4, 3, 7, 2];
+    const FACILITIES: [u8; 8] = [0, 1, 3, 4, 10, 16, 20, 23];
+    const PROGRAMS: [&str; 12] = [
+        "sshd",
+        "kernel",
+        "dhcpd",
+        "named",
+        "postfix/smtpd",
+        "haproxy",
+        "CRON",
+        "systemd",
+        "nginx",
+        "snmpd",
+        "openvpn",
+        "ntpd",
+    ];
+    const SITES: [&str; 8] = ["fra", "ams", "lon", "nyc", "sfo", "sin", "syd", "gru"];
+    let pri = FACILITIES[rng.usize(..FACILITIES.len())] * 8 + SEVERITIES[rng.usize(..SEVERITIES.len())];
+    let (site, rack, host) = (SITES[rng.usize(..SITES.len())], rng.u8(1..40), rng.u8(1..30));
+    let program = PROGRAMS[rng.usize(..PROGRAMS.len())];
+    format!("<{pri}>{stamp} {site}{rack:02}-sw{host:02} {program}[{}]: ", rng.u16(300..33_000))
+}
+
+/// `bytes` of text that reads, and compresses, like the logs of a network.
+fn made_text(rng: &mut Rng, bytes: usize) -> Vec<u8> {
+    let mut text = String::new();
+    while text.len() < bytes {
+        if !text.is_empty() {
+            text.push_str("; ");
+        }
+        text.push_str(&made_clause(rng));
+    }
+    text.truncate(bytes); // ASCII only.
+    text.into_bytes()
+}
+
+fn made_clause(rng: &mut Rng) -> String {
+    const USERS: [&str; 8] = ["root", "admin", "backup", "oracle", "deploy", "git", "nagios", "www-data"];
+    const STATES: [&str; 4] = ["up", "down", "flapping", "err-disabled"];
+    const PATHS: [&str; 6] = ["/api/v1/items", "/login", "/static/app.js", "/healthz", "/search", "/cart/checkout"];
+    let user = USERS[rng.usize(..USERS.len())];
+    let address = format!("10.{}.{}.{}", rng.u8(0..32), rng.u8(..), rng.u8(1..255));
+    match rng.u8(0..10) {
+        0 => format!("Failed password for invalid user {user} from {address} port {} ssh2", rng.u16(1024..)),
+        1 => format!(
+            "Accepted publickey for {user} from {address} port {} ssh2: RSA SHA256:{:x}",
+            rng.u16(1024..),
+            rng.u64(..)
+        ),
+        2 => format!(
+            "pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost={address} user={user}"
+        ),
+        3 => format!(
+            "DHCPACK on {address} to 00:16:3e:{:02x}:{:02x}:{:02x} via eth{}",
+            rng.u8(..),
+            rng.u8(..),
+            rng.u8(..),
+            rng.u8(0..4)
+        ),
+        4 => format!(
+            "Interface GigabitEthernet{}/{}/{}, changed state to {}",
+            rng.u8(0..4),
+            rng.u8(0..2),
+            rng.u8(1..49),
+            STATES[rng.usize(..STATES.len())]
+        ),
+        5 => format!(
+            "{address} - {user} \"GET {} HTTP/1.1\" {} {} rt=0.{:03}",
+            PATHS[rng.usize(..PATHS.len())],
+            [200, 200, 200, 304, 404, 502][rng.usize(..6)],
+            rng.u32(100..90_000),
+            rng.u16(1..900)
+        ),
+        6 => format!(
+            "connection from {address}: closed by peer after {} ms, {} bytes in, {} bytes out",
+            rng.u32(1..60_000),
+            rng.u32(40..9_000_000),
+            rng.u32(40..900_000)
+        ),
+        7 => format!(
+            "IN=eth0 OUT= SRC={address} DST=10.0.{}.{} LEN={} TTL={} PROTO=TCP SPT={} DPT={}",
+            rng.u8(0..8),
+            rng.u8(1..255),
+            rng.u16(40..1500),
+            rng.u8(30..128),
+            rng.u16(1024..),
+            [22, 80, 443, 514, 3389][rng.usize(..5)]
+        ),
+        8 => format!("session opened for user {user} by (uid={})", rng.u16(0..2000)),
+        _ => format!(
+            "client {address}#{}: query: host{}.example.net IN A + (10.0.0.{})",
+            rng.u16(1024..),
+            rng.u16(0..5000),
+            rng.u8(2..6)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tag::Found;
+
+    const RUN: u32 = 0xABCD;
+
+    fn make(content: &Content) -> Result<Messages, MessageError> {
+        Messages::make(content, RunTag::new(RUN), 1)
+    }
+
+    #[test]
+    fn made_messages_are_valid_syslog_of_the_size_asked_for_and_carry_their_tag() {
+        let messages = make(&Content::Made { min_bytes: 200, max_bytes: 200 }).unwrap();
+        for number in 0..messages.len() as u64 + 3 {
+            let tag = Tag { flow: 1, sequence: number, send_ns: 5 };
+            let mut out = b"before".to_vec();
+            messages.write(number, tag, &mut out);
+            let message = &out[6..];
+            assert_eq!(message.len(), 200);
+            let pri_end = message.iter().position(|byte| *byte == b'>').unwrap();
+            let pri: u8 = str::from_utf8(&message[1..pri_end]).unwrap().parse().unwrap();
+            assert!(message[0] == b'<' && pri <= 191);
+            assert_eq!(RunTag::new(RUN).find(message), Some(Found::Intact(tag)));
+        }
+    }
+
+    #[test]
+    fn sizes_are_spread_over_the_range() {
+        let messages = make(&Content::Made { min_bytes: 150, max_bytes: 153 }).unwrap();
+        let mut seen = [false; 4];
+        (0..MADE as u64).for_each(|number| seen[messages.bytes_of(number) - 150] = true);
+        assert_eq!(seen, [true; 4]);
+    }
+
+    #[test]
+    fn the_same_seed_makes_the_same_texts() {
+        let text = |seed| made_text(&mut Rng::with_seed(seed), 500);
+        assert_eq!(text(7), text(7));
+        assert_ne!(text(7), text(8));
+    }
+
+    #[test]
+    fn corpus_lines_are_kept_byte_for_byte() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"one\r\n\n\xFF\xFE two\nlast without end").unwrap();
+        let messages = make(&Content::Corpus(file.path().into())).unwrap();
+        assert_eq!(messages.len(), 4);
+        for (number, line) in [&b"one\r"[..], b"", b"\xFF\xFE two", b"last without end"].into_iter().enumerate() {
+            let mut out = Vec::new();
+            messages.write(number as u64, Tag { flow: 0, sequence: 0, send_ns: 0 }, &mut out);
+            assert!(out.ends_with(line));
+        }
+    }
+
+    #[test]
+    fn sizes_out_of_range_are_refused_with_the_limit() {
+        let refused = make(&Content::Made { min_bytes: 40, max_bytes: 40 }).unwrap_err().to_string();
+        assert!(refused.starts_with("--size 40: a message with its header and tag takes at least"), "{refused}");
+        let refused = make(&Content::Made { min_bytes: 200, max_bytes: 70_000 }).unwrap_err().to_string();
+        assert!(refused.contains("70000 B, but a datagram holds at most 65507 B"), "{refused}");
+        let refused = make(&Content::Corpus("/nonexistent".into())).unwrap_err().to_string();
+        assert!(refused.contains("--corpus /nonexistent"), "{refused}");
+    }
+}

@@ -1,0 +1,48 @@
+use super::support::{loadgen, text};
+
+fn refused(arguments: &[&str], code: i32) -> String {
+    let output = loadgen(arguments);
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
+    text(&output.stderr)
+}
+
+#[test]
+fn bad_usage_is_told_with_exit_code_2() {
+    for (arguments, told) in [
+        (&["run", "127.0.0.1:1"][..], "it has no transport"),
+        (&["run", "udp://127.0.0.1:1", "--rate", "fast"], "write messages a second"),
+        (&["run", "udp://127.0.0.1:1", "--size", "10"], "takes at least"),
+        (&["run", "udp://127.0.0.1:1", "--size", "100000"], "at most 65507 B"),
+        (&["run", "udp://127.0.0.1:1", "--flows", "0"], "0 is not in"),
+        (&["run", "udp://127.0.0.1:1", "--rate", "max"], "--rate max needs --count"),
+        (&["run", "udp://127.0.0.1:1", "--corpus", "/nonexistent"], "--corpus /nonexistent"),
+        (&["verify", "--run", "/nonexistent", "x"], "cannot read /nonexistent"),
+    ] {
+        let stderr = refused(arguments, 2);
+        assert!(stderr.contains(told), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn a_target_that_is_not_there_is_told_with_exit_code_3() {
+    // Port 1 of the loopback interface: nobody listens there.
+    let stderr = refused(&["run", "tcp://127.0.0.1:1"], 3);
+    assert!(stderr.contains("tcp://127.0.0.1:1: Connection refused"), "{stderr}");
+    let stderr = refused(&["run", "udp://no-such-host.invalid:514"], 3);
+    assert!(stderr.contains("no-such-host.invalid"), "{stderr}");
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_told_with_exit_code_1() {
+    let stderr = refused(&["run", "udp://127.0.0.1:1", "--count", "1", "-o", "/nonexistent/run.json"], 1);
+    assert!(stderr.contains("cannot write /nonexistent/run.json"), "{stderr}");
+}
+
+#[test]
+fn a_report_of_another_schema_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run.json");
+    std::fs::write(&run, "{\"schema\": \"other\"}").unwrap();
+    let stderr = refused(&["verify", "--run", run.to_str().unwrap(), "x"], 2);
+    assert!(stderr.contains("run.json"), "{stderr}");
+}

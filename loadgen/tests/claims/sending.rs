@@ -1,0 +1,123 @@
+use std::collections::{HashMap, HashSet};
+
+use loadgen::tag::{Found, RunTag};
+
+use super::support::{loadgen, read_report, run_over_tcp, run_over_udp, text, verify};
+
+#[test]
+fn every_flow_has_a_source_port_and_numbers_without_gaps() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run.json");
+    let arguments =
+        ["--rate", "2k", "--count", "1001", "--flows", "5", "--size", "150-300", "-o", run.to_str().unwrap()];
+    let (output, received) = run_over_udp(&arguments);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{output:?}");
+    let report = read_report(&run);
+    assert_eq!(
+        (&report["schema"], &report["sent"], &report["offered"]),
+        (&"loadgen.run/1".into(), &1001.into(), &1001.into())
+    );
+    let tag = RunTag::new(u32::from_str_radix(report["run"].as_str().unwrap(), 16).unwrap());
+    let mut next: HashMap<u32, u64> = HashMap::new();
+    let mut ports = HashSet::new();
+    let mut last_send_ns = 0;
+    for (payload, from) in &received {
+        assert!((150..=300).contains(&payload.len()));
+        let Some(Found::Intact(tag)) = tag.find(payload) else { panic!("{}", text(payload)) };
+        let expected = next.entry(tag.flow).or_default();
+        assert_eq!(tag.sequence, *expected);
+        *expected += 1;
+        assert!(tag.send_ns >= last_send_ns, "the schedule goes on");
+        last_send_ns = tag.send_ns;
+        ports.insert(from.port());
+    }
+    assert_eq!((received.len(), ports.len(), next.len()), (1001, 5, 5));
+    let by_flow: Vec<u64> = (0..5).map(|flow| next[&flow]).collect();
+    assert_eq!(report["sent_by_flow"], serde_json::json!(by_flow));
+    let bytes: usize = received.iter().map(|(payload, _)| payload.len()).sum();
+    assert_eq!(report["sent_bytes"], bytes);
+}
+
+#[test]
+fn streams_carry_the_same_messages_in_either_framing() {
+    for framing in ["lf", "octet"] {
+        let directory = tempfile::tempdir().unwrap();
+        let run = directory.path().join("run.json");
+        let arguments =
+            ["--rate", "20k", "--count", "2000", "--flows", "3", "--framing", framing, "-o", run.to_str().unwrap()];
+        let (output, streams) = run_over_tcp(3, &arguments);
+        assert!(matches!(output.status.code(), Some(0 | 4)), "{output:?}");
+        let mut lines = Vec::new();
+        for stream in streams {
+            let mut rest = &stream[..];
+            while !rest.is_empty() {
+                let (message, after) = if framing == "lf" {
+                    let end = rest.iter().position(|byte| *byte == b'\n').unwrap();
+                    (&rest[..end], &rest[end + 1..])
+                } else {
+                    let space = rest.iter().position(|byte| *byte == b' ').unwrap();
+                    let length: usize = text(&rest[..space]).parse().unwrap();
+                    rest[space + 1..].split_at(length)
+                };
+                assert_eq!(message.len(), 200);
+                lines.extend_from_slice(message);
+                lines.push(b'\n');
+                rest = after;
+            }
+        }
+        let stored = directory.path().join("stored.log");
+        std::fs::write(&stored, lines).unwrap();
+        let (found, _) = verify(&run, &stored);
+        assert_eq!((&found["stored"], &found["lost"], &found["corrupted"]), (&2000.into(), &0.into(), &0.into()));
+    }
+}
+
+#[test]
+fn a_corpus_is_sent_line_by_line_with_its_odd_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let corpus = directory.path().join("corpus.log");
+    std::fs::write(&corpus, b"first\r\n\n\xFF\xFEthird\n").unwrap();
+    let arguments = ["--rate", "1k", "--count", "6", "--corpus", corpus.to_str().unwrap()];
+    let (output, received) = run_over_udp(&arguments);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{output:?}");
+    let ends: Vec<bool> = received
+        .iter()
+        .zip([&b" first\r"[..], b" ", b" \xFF\xFEthird"].into_iter().cycle())
+        .map(|((payload, _), end)| payload.ends_with(end))
+        .collect();
+    assert_eq!(ends, [true; 6]);
+}
+
+#[test]
+fn a_plan_that_cannot_be_kept_is_invalid_and_no_loss() {
+    // Nobody sends a hundred million messages a second; what arrives is not looked at.
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run.json");
+    let arguments = ["--rate", "100M", "--count", "20000", "-o", run.to_str().unwrap()];
+    let (output, _) = run_over_udp(&arguments);
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    assert!(text(&output.stdout).contains("INVALID: the sender could not keep up"), "{output:?}");
+    assert_eq!(read_report(&run)["verdict"], "invalid");
+    let stored = directory.path().join("stored.log");
+    std::fs::write(&stored, "").unwrap();
+    assert_eq!(verify(&run, &stored).1, Some(4), "loss of an invalid run says nothing");
+}
+
+#[test]
+fn full_speed_sends_the_count() {
+    let (output, received) = run_over_udp(&["--rate", "max", "--count", "100"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(received.len(), 100);
+}
+
+#[test]
+fn a_collector_that_dies_makes_the_run_invalid() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = format!("tcp://{}", listener.local_addr().unwrap());
+    let output = std::thread::scope(|scope| {
+        scope.spawn(|| drop(listener.accept().unwrap()));
+        loadgen(&["run", &target, "--rate", "50k", "--count", "500k"])
+    });
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    assert!(text(&output.stdout).contains("INVALID: sending on flow 0:"), "{output:?}");
+}

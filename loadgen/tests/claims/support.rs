@@ -1,0 +1,76 @@
+//! The program, and receivers that keep what arrives.
+
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+
+pub(crate) fn loadgen(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_loadgen")).args(arguments).output().unwrap()
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Sends to a UDP receiver of ours and returns what it got, in order, with the senders' addresses. Keep to rates at which
+/// a buffer of the usual 332 datagrams lasts through any pause of the receiving thread.
+pub(crate) fn run_over_udp(arguments: &[&str]) -> (Output, Vec<(Vec<u8>, SocketAddr)>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20).unwrap();
+    let target = format!("udp://{}", socket.local_addr().unwrap());
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let receiver = scope.spawn(|| {
+            let mut received = Vec::new();
+            let mut buffer = vec![0; 65_536];
+            loop {
+                // Read before the socket: what was sent before the end is found.
+                let last = done.load(Ordering::Acquire);
+                match socket.recv_from(&mut buffer) {
+                    Ok((bytes, from)) => received.push((buffer[..bytes].to_vec(), from)),
+                    Err(_) if last => return received,
+                    Err(_) => {}
+                }
+            }
+        });
+        let output = loadgen(&[&["run", &target], arguments].concat());
+        done.store(true, Ordering::Release);
+        (output, receiver.join().unwrap())
+    })
+}
+
+/// Sends to a TCP receiver of ours and returns what came on each connection.
+pub(crate) fn run_over_tcp(connections: usize, arguments: &[&str]) -> (Output, Vec<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = format!("tcp://{}", listener.local_addr().unwrap());
+    std::thread::scope(|scope| {
+        let receiver = scope.spawn(|| {
+            let streams: Vec<_> = (0..connections).map(|_| listener.accept().unwrap().0).collect();
+            let read = |mut stream| {
+                let mut bytes = Vec::new();
+                std::io::Read::read_to_end(&mut stream, &mut bytes).unwrap();
+                bytes
+            };
+            let readers: Vec<_> = streams.into_iter().map(|stream| scope.spawn(move || read(stream))).collect();
+            readers.into_iter().map(|reader| reader.join().unwrap()).collect()
+        });
+        let output = loadgen(&[&["run", &target], arguments].concat());
+        (output, receiver.join().unwrap())
+    })
+}
+
+/// The JSON and the exit code of `verify`.
+pub(crate) fn verify(run: &Path, stored: &Path) -> (Value, Option<i32>) {
+    let output = loadgen(&["verify", "--json", "--run", run.to_str().unwrap(), stored.to_str().unwrap()]);
+    let json = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    (json, output.status.code())
+}
+
+pub(crate) fn read_report(run: &Path) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(run).unwrap()).unwrap()
+}

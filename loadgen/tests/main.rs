@@ -1,0 +1,15 @@
+//! Claims of loadgen, each a test against the program itself. One binary; the modules are its table of contents:
+//!
+//! * `delivery`: `verify` reports exactly what is missing, doubled, swapped and changed, first and last message included;
+//! * `sending`: what `run` says it sent is what arrives, on schedule and in order;
+//! * `refusals`: bad input and broken plans have their own exit codes and one clear line.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod claims {
+    pub(crate) mod support;
+
+    mod delivery;
+    mod refusals;
+    mod sending;
+}
