@@ -1,6 +1,6 @@
 //! The syslog wire formats, as far as a collector must know them before it stores a message.
 //!
-//! * [`pri`]: the PRI value in front of a message (RFC 3164 section 4.1.1, RFC 5424 section 6.2.1);
+//! * [`pri()`]: the PRI value in front of a message (RFC 3164 section 4.1.1, RFC 5424 section 6.2.1);
 //! * [`Framer`]: where messages begin and end on a stream (RFC 6587).
 //!
 //! Pure: no I/O, no clock, no threads. Nothing here fails on any input: what is not valid is stored as it came.
