@@ -5,6 +5,7 @@
 //!
 //! * [`bind_group`] and [`ReceiveSocket`]: sockets that share one port, their buffers and their drop counters;
 //! * [`ReceiveRing`]: many datagrams a call, with their senders;
+//! * [`Steering`]: which socket of a group a datagram goes to;
 //! * [`SendBatch`]: many datagrams a call, the other way;
 //! * [`thread`]: processors and priorities of the calling thread;
 //! * [`clock`]: wall clock and boot-time clock.
@@ -14,9 +15,11 @@ mod receive;
 mod send;
 mod socket;
 mod sockopt;
+mod steering;
 pub mod thread;
 
-pub use receive::{DATAGRAM_BYTES_MAX, Datagram, ReceiveRing};
-pub use send::SendBatch;
+pub use receive::{DATAGRAM_BYTES_MAX, ReceiveRing, Received};
+pub use send::{SEGMENTS_MAX, SendBatch};
 pub use socket::{BufferUse, ReceiveSocket, bind_group};
 pub use sockopt::kernel_receive_buffer_max;
+pub use steering::Steering;

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::ReceiveRing;
+use crate::clock::realtime_ns;
 use crate::sockopt::{MEMINFO_DROPS, MEMINFO_RCVBUF, MEMINFO_RMEM_ALLOC, meminfo, set_int};
 
 /// Binds `count` sockets to `address`, among which the kernel shares the traffic by sender.
@@ -117,6 +119,25 @@ impl ReceiveSocket {
         Ok(self.dropped.fetch_max(widened, Ordering::AcqRel).max(widened))
     }
 
+    /// Has the kernel tell when each datagram arrived ([`crate::Received::arrived_ns`]; SO_TIMESTAMPNS, socket(7)). Those
+    /// already queued are stamped when they are read. Returns once arrivals are stamped.
+    ///
+    /// # Errors
+    /// What setsockopt(2) says; TimedOut when arrivals are still not stamped after a second.
+    pub fn stamp_arrivals(&self) -> io::Result<()> {
+        set_int(self.as_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
+        wait_for_stamps()
+    }
+
+    /// Lets the kernel join datagrams of one sender and length into trains (UDP_GRO, udp(7)). It then counts a train that
+    /// it drops as one: [`ReceiveSocket::dropped`] becomes a lower bound.
+    ///
+    /// # Errors
+    /// What setsockopt(2) says: kernels before 5.0 have it not.
+    pub fn join_segments(&self) -> io::Result<()> {
+        set_int(self.as_fd(), libc::SOL_UDP, libc::UDP_GRO, 1)
+    }
+
     /// Stops arrivals while what has arrived can still be read: connects the socket to a peer that never sends. What
     /// arrives from here on is refused by the host (`NoPorts` in /proc/net/snmp), as after a close, but the queue stays.
     ///
@@ -150,6 +171,26 @@ impl AsRawFd for ReceiveSocket {
     fn as_raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
     }
+}
+
+/// Waits until the kernel stamps what arrives: it patches its code in a work queue after the first socket asks
+/// (net_enable_timestamp, net/core/dev.c), and until then a datagram gets the time at which it is read.
+fn wait_for_stamps() -> io::Result<()> {
+    const TRIES: u32 = 1_000;
+    let own = bind_group((Ipv4Addr::LOCALHOST, 0).into(), 1, 1 << 16, false)?.remove(0);
+    set_int(own.as_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
+    let mut ring = ReceiveRing::new(1, 1);
+    for _ in 0..TRIES {
+        own.socket.send_to(&[0], own.address)?;
+        let sent_ns = realtime_ns();
+        // A moment, lest reading falls into the same tick of a coarse clock.
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        let received = ring.receive(&own)?;
+        if received == 1 && ring.slot(0).arrived_ns.is_some_and(|arrived_ns| arrived_ns <= sent_ns) {
+            return Ok(());
+        }
+    }
+    Err(io::ErrorKind::TimedOut.into())
 }
 
 /// The 64 bit counter whose lower half is `now`, at or next after `known`. A value a little before `known` (read by a

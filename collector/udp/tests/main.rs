@@ -5,7 +5,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
-use logboom_udp::{ReceiveRing, ReceiveSocket, SendBatch, bind_group, clock, thread};
+use logboom_udp::{ReceiveRing, ReceiveSocket, SendBatch, Steering, bind_group, clock, thread};
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -23,9 +23,10 @@ fn drain(socket: &ReceiveSocket, ring: &mut ReceiveRing) -> Vec<(Vec<u8>, u32, S
     let mut all = Vec::new();
     loop {
         let received = ring.receive(socket).unwrap();
-        all.extend((0..received).map(|index| ring.datagram(index)).map(|datagram| {
-            (datagram.payload.to_vec(), datagram.original_length, SocketAddr::new(datagram.address, datagram.port))
-        }));
+        for slot in (0..received).map(|index| ring.slot(index)) {
+            let source = SocketAddr::new(slot.address, slot.port);
+            all.extend(slot.datagrams().map(|(payload, length)| (payload.to_vec(), length, source)));
+        }
         if received < ring.batch() {
             return all;
         }
@@ -73,9 +74,8 @@ fn a_cut_datagram_tells_its_length() {
     from.send_to(b"next", socket.address()).unwrap();
     let mut ring = ReceiveRing::new(4, 100);
     assert_eq!(ring.receive(&socket).unwrap(), 2);
-    let (cut, next) = (ring.datagram(0), ring.datagram(1));
-    assert_eq!((cut.payload, cut.original_length, cut.is_truncated()), (&[b'x'; 100][..], 3000, true));
-    assert_eq!((next.payload, next.original_length, next.is_truncated()), (&b"next"[..], 4, false));
+    let received: Vec<_> = (0..2).flat_map(|index| ring.slot(index).datagrams()).collect();
+    assert_eq!(received, [(&[b'x'; 100][..], 3000), (&b"next"[..], 4)]);
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn behind_a_closed_door_the_queue_stays_and_nothing_arrives() {
 fn a_batch_is_sent_whole_and_in_order() {
     let socket = bind("127.0.0.1:0", 1).unwrap().remove(0);
     let from = sender(socket.address());
-    let mut batch = SendBatch::new(socket.address());
+    let mut batch = SendBatch::new(socket.address(), 1);
     for number in 0..100u8 {
         batch.push_with(|bytes| bytes.extend_from_slice(&vec![number; usize::from(number)]));
     }
@@ -188,4 +188,97 @@ fn both_clocks_go_forward() {
     let (wall, boot) = (clock::realtime_ns(), clock::boot_ns());
     assert!(wall > 1_700_000_000_000_000_000, "after 2023");
     assert!(boot > 0 && clock::boot_ns() >= boot);
+}
+
+#[test]
+fn a_train_arrives_as_the_datagrams_it_was_made_from_joined_or_not() {
+    for joined in [false, true] {
+        let socket = bind("127.0.0.1:0", 1).unwrap().remove(0);
+        if joined {
+            socket.join_segments().unwrap();
+        }
+        let mut batch = SendBatch::new(socket.address(), 64);
+        let sent: Vec<Vec<u8>> = (0..100u8).map(|number| vec![number; if number == 70 { 30 } else { 50 }]).collect();
+        sent.iter().for_each(|payload| batch.push_with(|out| out.extend_from_slice(payload)));
+        let from = sender(socket.address());
+        let mut done = 0;
+        while done < batch.len() {
+            done += batch.send(&from, done).unwrap();
+        }
+        let mut ring = ReceiveRing::new(64, 65_535);
+        let slots = ring.receive(&socket).unwrap();
+        assert_eq!(slots < 10, joined, "{slots} slots");
+        let mut received: Vec<_> = (0..slots)
+            .flat_map(|index| ring.slot(index).datagrams())
+            .map(|(payload, length)| (payload.to_vec(), length))
+            .collect();
+        received.extend(drain(&socket, &mut ring).into_iter().map(|(payload, length, _)| (payload, length)));
+        assert!(received.iter().all(|(payload, length)| payload.len() == *length as usize));
+        assert_eq!(received.into_iter().map(|(payload, _)| payload).collect::<Vec<_>>(), sent);
+    }
+}
+
+#[test]
+fn the_kernel_tells_when_a_datagram_arrived_and_not_when_it_was_read() {
+    let socket = bind("127.0.0.1:0", 1).unwrap().remove(0);
+    socket.stamp_arrivals().unwrap();
+    let from = sender(socket.address());
+    let before = clock::realtime_ns();
+    from.send_to(b"first", socket.address()).unwrap();
+    from.send_to(b"second", socket.address()).unwrap();
+    let after = clock::realtime_ns();
+    let mut ring = ReceiveRing::new(4, 100);
+    assert_eq!(ring.receive(&socket).unwrap(), 2);
+    let arrived: Vec<u64> = (0..2).map(|index| ring.slot(index).arrived_ns.unwrap()).collect();
+    assert!(before <= arrived[0] && arrived[0] <= arrived[1] && arrived[1] <= after, "{before} {arrived:?} {after}");
+}
+
+#[test]
+fn one_sender_uses_one_socket_by_hash_and_all_when_spread() {
+    const DATAGRAMS: usize = 2_000;
+    let sockets = bind("127.0.0.1:0", 4).unwrap();
+    let from = sender(sockets[0].address());
+    let mut ring = ReceiveRing::new(64, 100);
+    let mut counts = |sockets: &[ReceiveSocket]| -> Vec<usize> {
+        for _ in 0..DATAGRAMS {
+            from.send_to(b"x", sockets[0].address()).unwrap();
+        }
+        sockets.iter().map(|socket| drain(socket, &mut ring).len()).collect()
+    };
+    assert_eq!(counts(&sockets).iter().filter(|count| **count > 0).count(), 1);
+    Steering::spread(4).attach(&sockets[0]).unwrap();
+    let spread = counts(&sockets);
+    assert_eq!(spread.iter().sum::<usize>(), DATAGRAMS);
+    // 500 each; 100 away from it is five standard deviations.
+    assert!(spread.iter().all(|count| (400..600).contains(count)), "{spread:?}");
+    Steering::detach(&sockets[0]).unwrap();
+    assert_eq!(counts(&sockets).iter().filter(|count| **count > 0).count(), 1);
+}
+
+#[test]
+fn steering_by_processor_gives_a_datagram_to_the_receiver_there() {
+    let cpus = thread::allowed_cpus().unwrap();
+    // In reverse, so that neither the hash nor the processor's own number would do.
+    let reversed: Vec<usize> = cpus.iter().rev().copied().collect();
+    let sockets = bind("127.0.0.1:0", reversed.len()).unwrap();
+    Steering::cpu(&reversed).attach(&sockets[0]).unwrap();
+    for (number, cpu) in reversed.iter().enumerate() {
+        let to = sockets[0].address();
+        let cpu = *cpu;
+        // On the loopback interface the sender's processor takes the datagram.
+        std::thread::spawn(move || {
+            thread::pin_to_cpu(cpu).unwrap();
+            sender(to).send_to(b"x", to).unwrap();
+        })
+        .join()
+        .unwrap();
+        let mut ring = ReceiveRing::new(4, 100);
+        assert_eq!(drain(&sockets[number], &mut ring).len(), 1, "processor {cpu}");
+    }
+}
+
+#[test]
+fn a_program_is_refused_for_a_socket_outside_a_group() {
+    let alone = bind("127.0.0.1:0", 1).unwrap().remove(0);
+    assert!(Steering::spread(2).attach(&alone).is_err());
 }
