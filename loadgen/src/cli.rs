@@ -1,17 +1,23 @@
-//! The command line: `run` and `verify`.
+//! The command line: `run`, `verify` and `sink`.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use jiff::fmt::friendly::SpanParser;
+use logboom_udp::SEGMENTS_MAX;
 
-use crate::message::Content;
+use crate::message::{Content, Format, Severities, Text};
 use crate::report::{Report, Verdict};
-use crate::run::{Order, RunError, run};
+use crate::run::{Order, RunError, run, stop_on_signals};
 use crate::send::Framing;
+use crate::sink::{Sink, SinkOrder, Taken, Work};
 use crate::tag::{FLOWS_MAX, SEQUENCE_MAX};
 use crate::target::Target;
 use crate::verify::{Verification, verdict, verify};
@@ -38,6 +44,8 @@ struct Cli {
 enum Command {
     /// Send numbered messages at a steady rate.
     Run(Run),
+    /// Receive and do as little as can be done: what a collector is compared with. Ends on SIGINT or SIGTERM.
+    Sink(SinkArguments),
     /// Find the messages of a run again, and say exactly which are missing.
     Verify(Verify),
 }
@@ -67,6 +75,15 @@ struct Run {
     /// How messages are told apart on a stream.
     #[arg(long, value_enum, default_value_t = Framing::Lf)]
     framing: Framing,
+    /// Header of the messages.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Severities by share, such as debug:98,err:2.
+    #[arg(long, value_name = "MIX", default_value_t)]
+    severity: Severities,
+    /// Datagrams of one length that go to the kernel as one, to be cut apart there (UDP_SEGMENT): a faster sender.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=SEGMENTS_MAX as i64))]
+    gso: u8,
     /// Seed of the made-up texts.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -76,6 +93,27 @@ struct Run {
     /// No progress bar.
     #[arg(short, long)]
     quiet: bool,
+}
+
+#[derive(Args)]
+struct SinkArguments {
+    /// Where to receive: udp://HOST:PORT; port 0 lets the kernel choose.
+    listen: SinkUrl,
+    /// Forget what comes.
+    #[arg(long, required_unless_present = "bare", conflicts_with = "bare")]
+    discard: bool,
+    /// Compress it with zstd at level 1 and write it to this file, in one thread.
+    #[arg(long, value_name = "FILE")]
+    bare: Option<PathBuf>,
+    /// Sleep after a batch that was not full.
+    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = parse_duration)]
+    tick: Duration,
+    /// Kernel receive buffer in bytes, such as 4M.
+    #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = parse_count)]
+    buffer: u64,
+    /// Let the kernel join datagrams (UDP_GRO).
+    #[arg(long)]
+    gro: bool,
 }
 
 #[derive(Args)]
@@ -140,6 +178,7 @@ fn parse_size(text: &str) -> Result<(usize, usize), String> {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(command) => run_run(&command),
+        Command::Sink(command) => run_sink(&command),
         Command::Verify(command) => run_verify(&command),
     };
     ExitCode::from(done.unwrap_or_else(|(code, error)| {
@@ -159,9 +198,14 @@ fn run_run(command: &Run) -> Result<u8, (u8, String)> {
         count: count(rate, command.duration, command.count).map_err(|error| (USAGE, error))?,
         flows: command.flows,
         framing: command.framing,
-        content: match &command.corpus {
-            Some(path) => Content::Corpus(path.clone()),
-            None => Content::Made { min_bytes: command.size.0, max_bytes: command.size.1 },
+        gso: usize::from(command.gso),
+        content: Content {
+            text: match &command.corpus {
+                Some(path) => Text::Corpus(path.clone()),
+                None => Text::Made { min_bytes: command.size.0, max_bytes: command.size.1 },
+            },
+            format: command.format,
+            severities: command.severity.clone(),
         },
         seed: command.seed,
         quiet: command.quiet,
@@ -214,6 +258,44 @@ fn sentence(report: &Report) -> String {
         text.push_str(reason);
     }
     text
+}
+
+fn run_sink(command: &SinkArguments) -> Result<u8, (u8, String)> {
+    let failed = |code, what: &'static str| move |error: std::io::Error| (code, format!("{what}: {error}"));
+    let stop = Arc::new(AtomicBool::new(false));
+    stop_on_signals(&stop).map_err(failed(RUNTIME_ERROR, "a signal handler"))?;
+    let order = SinkOrder {
+        address: command.listen.0,
+        work: command.bare.clone().map_or(Work::Discard, Work::Bare),
+        tick: command.tick,
+        receive_buffer_bytes: command.buffer as usize,
+        gro: command.gro,
+    };
+    let sink = Sink::bind(&order).map_err(failed(PREFLIGHT_FAILED, "cannot receive"))?;
+    let buffer = sink.receive_buffer_bytes().map_err(failed(RUNTIME_ERROR, "the receive buffer"))?;
+    eprintln!("loadgen: listening on udp://{}, receive buffer {buffer} B", sink.address());
+    let taken = sink.run(&stop).map_err(failed(RUNTIME_ERROR, "receiving"))?;
+    let Taken { messages, bytes, dropped, stored_bytes, cpu } = taken;
+    let at_least = if command.gro { "at least " } else { "" };
+    println!(
+        "received {messages} messages of {bytes} B, {at_least}{dropped} dropped, {stored_bytes} B stored, {:.0} ns of \
+         processor time each",
+        cpu.as_nanos() as f64 / messages.max(1) as f64
+    );
+    Ok(0)
+}
+
+/// Where a sink receives.
+#[derive(Clone, Copy)]
+struct SinkUrl(SocketAddr);
+
+impl FromStr for SinkUrl {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<Self, String> {
+        let address = url.strip_prefix("udp://").and_then(|address| address.parse().ok());
+        address.map(Self).ok_or_else(|| "write it as udp://127.0.0.1:5514, or with port 0".into())
+    }
 }
 
 fn run_verify(command: &Verify) -> Result<u8, (u8, String)> {

@@ -9,6 +9,7 @@
 //! * [`send`]: onto the wire, by UDP or TCP;
 //! * [`run`]: one run from plan to report;
 //! * `report`: what was planned and sent, as `run.json`;
+//! * [`sink`]: reference receivers, to compare a collector with;
 //! * [`verify`]: stored, lost, duplicated, reordered, corrupted.
 
 #![forbid(unsafe_code)]
@@ -24,5 +25,7 @@ pub mod target;
 
 pub mod report;
 pub mod run;
+
+pub mod sink;
 
 pub mod verify;

@@ -1,8 +1,11 @@
 //! The messages of a run: valid RFC 3164 lines, each with a tag, made from a seed before the clock starts.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use fastrand::Rng;
+use logboom_syslog::Severity;
 
 use crate::tag::{self, RunTag, TAG_BYTES, Tag};
 
@@ -15,9 +18,31 @@ const MADE: usize = 4096;
 /// Most bytes of a corpus file: it is held in memory.
 const CORPUS_BYTES_MAX: u64 = 1 << 30;
 
-/// What the texts are.
+/// What the messages are.
+#[derive(Clone, Debug, Default)]
+pub struct Content {
+    /// Their texts.
+    pub text: Text,
+    /// Their headers.
+    pub format: Format,
+    /// Their severities.
+    pub severities: Severities,
+}
+
+/// Header of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// `<PRI>Nov 23 10:00:00 host app[pid]: `
+    #[default]
+    Rfc3164,
+    /// `<PRI>1 2026-11-23T10:00:00.000000Z host app pid - - `
+    Rfc5424,
+}
+
+/// Where texts come from.
 #[derive(Clone, Debug)]
-pub enum Content {
+pub enum Text {
     /// Made up, each message so many bytes, evenly spread.
     Made {
         /// Shortest message, bytes.
@@ -27,6 +52,76 @@ pub enum Content {
     },
     /// The lines of a file.
     Corpus(PathBuf),
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self::Made { min_bytes: 200, max_bytes: 200 }
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Made { min_bytes, max_bytes } if min_bytes == max_bytes => write!(f, "{min_bytes} B"),
+            Self::Made { min_bytes, max_bytes } => write!(f, "{min_bytes}-{max_bytes} B"),
+            Self::Corpus(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// How often each severity occurs: shares, as `debug:98,err:2`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Severities(Vec<(Severity, u32)>);
+
+/// As on a real network: most of them informational.
+impl Default for Severities {
+    fn default() -> Self {
+        use Severity::{Critical, Debug, Error, Informational, Notice, Warning};
+        Self(vec![(Informational, 8), (Notice, 3), (Warning, 2), (Error, 1), (Debug, 1), (Critical, 1)])
+    }
+}
+
+impl Severities {
+    fn choose(&self, rng: &mut Rng) -> Severity {
+        let all: u32 = self.0.iter().map(|(_, share)| share).sum();
+        let mut chosen = rng.u32(..all);
+        for (severity, share) in &self.0 {
+            match chosen.checked_sub(*share) {
+                Some(rest) => chosen = rest,
+                None => return *severity,
+            }
+        }
+        Severity::Informational
+    }
+}
+
+impl FromStr for Severities {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let share = |part: &str| {
+            let (keyword, share) = part.split_once(':').unwrap_or((part, "1"));
+            let severity = Severity::ALL.into_iter().find(|severity| severity.keyword() == keyword)?;
+            let share = share.parse().ok().filter(|share| (1..=1_000_000).contains(share))?;
+            Some((severity, share))
+        };
+        let refused = || {
+            let known = Severity::ALL.map(Severity::keyword).join(", ");
+            format!("`{text}` is no mix of severities: write it as err, or debug:98,err:2; there are {known}")
+        };
+        text.split(',').map(share).collect::<Option<_>>().map(Self).ok_or_else(refused)
+    }
+}
+
+impl fmt::Display for Severities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (severity, share)) in self.0.iter().enumerate() {
+            let comma = if number == 0 { "" } else { "," };
+            write!(f, "{comma}{}:{share}", severity.keyword())?;
+        }
+        Ok(())
+    }
 }
 
 /// Why there are no messages.
@@ -74,23 +169,23 @@ impl Messages {
     pub fn make(content: &Content, run: RunTag, seed: u64) -> Result<Self, MessageError> {
         let mut messages = Self { bytes: Vec::new(), ends: Vec::new() };
         let mut rng = Rng::with_seed(seed);
-        let stamp = jiff::Zoned::now().strftime("%b %e %H:%M:%S").to_string();
-        match content {
-            Content::Made { min_bytes, max_bytes } => {
+        let header = HeaderMaker::new(content);
+        match &content.text {
+            Text::Made { min_bytes, max_bytes } => {
                 if *max_bytes > MESSAGE_BYTES_MAX {
                     return Err(MessageError::TooLarge { what: "--size".into(), bytes: *max_bytes });
                 }
                 for _ in 0..MADE {
                     let bytes = rng.usize(*min_bytes..=*max_bytes);
-                    let header = header(&mut rng, &stamp);
+                    let header = header.make(&mut rng);
                     let least = header.len() + TAG_BYTES;
                     let room = bytes.checked_sub(least).ok_or(MessageError::TooSmall { asked: bytes, least })?;
                     messages.push(&header, run, &made_text(&mut rng, room));
                 }
             }
-            Content::Corpus(path) => {
+            Text::Corpus(path) => {
                 for (number, line) in corpus_lines(path)?.split(|byte| *byte == b'\n').enumerate() {
-                    let header = header(&mut rng, &stamp);
+                    let header = header.make(&mut rng);
                     let bytes = header.len() + TAG_BYTES + line.len();
                     if bytes > MESSAGE_BYTES_MAX {
                         let what = format!("line {} of {} with header and tag", number + 1, path.display());
@@ -162,29 +257,66 @@ fn corpus_lines(path: &Path) -> Result<Vec<u8>, MessageError> {
     Ok(lines)
 }
 
-/// PRI, time, host, program: severities as on a real network, most of them informational.
-fn header(rng: &mut Rng, stamp: &str) -> String {
-    const SEVERITIES: [u8; 16] = [6, 6, 6, 6, 6, 6, 6, 6, 5, 5, 5, 4, 4, 3, 7, 2];
-    const FACILITIES: [u8; 8] = [0, 1, 3, 4, 10, 16, 20, 23];
-    const PROGRAMS: [&str; 12] = [
-        "sshd",
-        "kernel",
-        "dhcpd",
-        "named",
-        "postfix/smtpd",
-        "haproxy",
-        "CRON",
-        "systemd",
-        "nginx",
-        "snmpd",
-        "openvpn",
-        "ntpd",
-    ];
-    const SITES: [&str; 8] = ["fra", "ams", "lon", "nyc", "sfo", "sin", "syd", "gru"];
-    let pri = FACILITIES[rng.usize(..FACILITIES.len())] * 8 + SEVERITIES[rng.usize(..SEVERITIES.len())];
-    let (site, rack, host) = (SITES[rng.usize(..SITES.len())], rng.u8(1..40), rng.u8(1..30));
-    let program = PROGRAMS[rng.usize(..PROGRAMS.len())];
-    format!("<{pri}>{stamp} {site}{rack:02}-sw{host:02} {program}[{}]: ", rng.u16(300..33_000))
+/// Makes headers of one format; all have the time at which it was made.
+struct HeaderMaker<'a> {
+    content: &'a Content,
+    stamp: String,
+}
+
+impl<'a> HeaderMaker<'a> {
+    fn new(content: &'a Content) -> Self {
+        let stamp = match content.format {
+            Format::Rfc3164 => jiff::Zoned::now().strftime("%b %e %H:%M:%S").to_string(),
+            Format::Rfc5424 => jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
+        };
+        Self { content, stamp }
+    }
+
+    fn make(&self, rng: &mut Rng) -> String {
+        let Origin { facility, host, program, process } = Origin::choose(rng);
+        let pri = facility * 8 + self.content.severities.choose(rng) as u8;
+        let stamp = &self.stamp;
+        match self.content.format {
+            Format::Rfc3164 => format!("<{pri}>{stamp} {host} {program}[{process}]: "),
+            Format::Rfc5424 => format!("<{pri}>1 {stamp} {host} {program} {process} - - "),
+        }
+    }
+}
+
+/// Who a message pretends to be from.
+struct Origin {
+    facility: u8,
+    host: String,
+    program: &'static str,
+    process: u16,
+}
+
+impl Origin {
+    fn choose(rng: &mut Rng) -> Self {
+        const FACILITIES: [u8; 8] = [0, 1, 3, 4, 10, 16, 20, 23];
+        const PROGRAMS: [&str; 12] = [
+            "sshd",
+            "kernel",
+            "dhcpd",
+            "named",
+            "postfix/smtpd",
+            "haproxy",
+            "CRON",
+            "systemd",
+            "nginx",
+            "snmpd",
+            "openvpn",
+            "ntpd",
+        ];
+        const SITES: [&str; 8] = ["fra", "ams", "lon", "nyc", "sfo", "sin", "syd", "gru"];
+        let (site, rack, host) = (SITES[rng.usize(..SITES.len())], rng.u8(1..40), rng.u8(1..30));
+        Self {
+            facility: FACILITIES[rng.usize(..FACILITIES.len())],
+            host: format!("{site}{rack:02}-sw{host:02}"),
+            program: PROGRAMS[rng.usize(..PROGRAMS.len())],
+            process: rng.u16(300..33_000),
+        }
+    }
 }
 
 /// `bytes` of text that reads, and compresses, like the logs of a network.
@@ -269,13 +401,13 @@ mod tests {
 
     const RUN: u32 = 0xABCD;
 
-    fn make(content: &Content) -> Result<Messages, MessageError> {
-        Messages::make(content, RunTag::new(RUN), 1)
+    fn make(text: Text) -> Result<Messages, MessageError> {
+        Messages::make(&Content { text, ..Content::default() }, RunTag::new(RUN), 1)
     }
 
     #[test]
     fn made_messages_are_valid_syslog_of_the_size_asked_for_and_carry_their_tag() {
-        let messages = make(&Content::Made { min_bytes: 200, max_bytes: 200 }).unwrap();
+        let messages = make(Text::Made { min_bytes: 200, max_bytes: 200 }).unwrap();
         for number in 0..messages.len() as u64 + 3 {
             let tag = Tag { flow: 1, sequence: number, send_ns: 5 };
             let mut out = b"before".to_vec();
@@ -290,8 +422,32 @@ mod tests {
     }
 
     #[test]
+    fn both_formats_begin_with_their_header() {
+        for (format, begin) in [(Format::Rfc3164, "<191>"), (Format::Rfc5424, "<191>1 20")] {
+            let content = Content { format, severities: "debug".parse().unwrap(), ..Content::default() };
+            let messages = Messages::make(&content, RunTag::new(RUN), 1).unwrap();
+            let mut out = Vec::new();
+            let tag = Tag { flow: 0, sequence: 0, send_ns: 0 };
+            (0..messages.len() as u64).for_each(|number| messages.write(number, tag, &mut out));
+            assert!(memchr::memmem::find(&out, begin.as_bytes()).is_some(), "{begin}");
+        }
+    }
+
+    #[test]
+    fn severities_come_in_the_shares_asked_for() {
+        let severities: Severities = "debug:98,err:2".parse().unwrap();
+        let mut rng = Rng::with_seed(1);
+        let errors = (0..100_000).filter(|_| severities.choose(&mut rng) == Severity::Error).count();
+        assert!((1_500..2_500).contains(&errors), "{errors}");
+        assert_eq!(severities.to_string(), "debug:98,err:2");
+        for wrong in ["", "debug:", "loud:1", "err:0", "err,"] {
+            assert!(wrong.parse::<Severities>().unwrap_err().contains("emerg"), "{wrong}");
+        }
+    }
+
+    #[test]
     fn sizes_are_spread_over_the_range() {
-        let messages = make(&Content::Made { min_bytes: 150, max_bytes: 153 }).unwrap();
+        let messages = make(Text::Made { min_bytes: 150, max_bytes: 153 }).unwrap();
         let mut seen = [false; 4];
         (0..MADE as u64).for_each(|number| seen[messages.bytes_of(number) - 150] = true);
         assert_eq!(seen, [true; 4]);
@@ -308,7 +464,7 @@ mod tests {
     fn corpus_lines_are_kept_byte_for_byte() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"one\r\n\n\xFF\xFE two\nlast without end").unwrap();
-        let messages = make(&Content::Corpus(file.path().into())).unwrap();
+        let messages = make(Text::Corpus(file.path().into())).unwrap();
         assert_eq!(messages.len(), 4);
         for (number, line) in [&b"one\r"[..], b"", b"\xFF\xFE two", b"last without end"].into_iter().enumerate() {
             let mut out = Vec::new();
@@ -319,11 +475,11 @@ mod tests {
 
     #[test]
     fn sizes_out_of_range_are_refused_with_the_limit() {
-        let refused = make(&Content::Made { min_bytes: 40, max_bytes: 40 }).unwrap_err().to_string();
+        let refused = make(Text::Made { min_bytes: 40, max_bytes: 40 }).unwrap_err().to_string();
         assert!(refused.starts_with("--size 40: a message with its header and tag takes at least"), "{refused}");
-        let refused = make(&Content::Made { min_bytes: 200, max_bytes: 70_000 }).unwrap_err().to_string();
+        let refused = make(Text::Made { min_bytes: 200, max_bytes: 70_000 }).unwrap_err().to_string();
         assert!(refused.contains("70000 B, but a datagram holds at most 65507 B"), "{refused}");
-        let refused = make(&Content::Corpus("/nonexistent".into())).unwrap_err().to_string();
+        let refused = make(Text::Corpus("/nonexistent".into())).unwrap_err().to_string();
         assert!(refused.contains("--corpus /nonexistent"), "{refused}");
     }
 }

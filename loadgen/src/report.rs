@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::message::Format;
 use crate::send::Framing;
 
 /// The only schema there is.
@@ -71,6 +72,12 @@ pub struct Plan {
     pub flows: u32,
     /// Framing, for streams.
     pub framing: Option<Framing>,
+    /// Datagrams that went to the kernel as one, at most.
+    pub gso: usize,
+    /// Headers.
+    pub format: Format,
+    /// Shares of the severities.
+    pub severities: String,
     /// Sizes, or the corpus.
     pub content: String,
     /// Seed of the texts.
@@ -155,7 +162,17 @@ mod tests {
     use super::*;
 
     fn plan(rate: Option<f64>, count: u64) -> Plan {
-        Plan { rate, count, flows: 1, framing: None, content: "200 B".into(), seed: 1 }
+        Plan {
+            rate,
+            count,
+            flows: 1,
+            framing: None,
+            gso: 1,
+            format: Format::Rfc3164,
+            severities: "err:1".into(),
+            content: "200 B".into(),
+            seed: 1,
+        }
     }
 
     #[test]

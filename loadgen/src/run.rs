@@ -31,7 +31,9 @@ pub struct Order {
     pub flows: u32,
     /// Framing on streams.
     pub framing: Framing,
-    /// The texts.
+    /// Datagrams that go to the kernel as one (UDP_SEGMENT).
+    pub gso: usize,
+    /// The messages.
     pub content: Content,
     /// Seed of the texts.
     pub seed: u64,
@@ -87,10 +89,7 @@ pub fn run(order: &Order) -> Result<Report, RunError> {
     let address = order.target.resolve().map_err(refused)?;
     let flows = open(order, address).map_err(|error| refused(error.to_string()))?;
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))
-            .map_err(|error| RunError::System { what: "a signal handler", error })?;
-    }
+    stop_on_signals(&stop).map_err(|error| RunError::System { what: "a signal handler", error })?;
     let sent_so_far = AtomicU64::new(0);
     let sent = std::thread::scope(|scope| {
         let sender = scope.spawn(|| send(order, &messages, flows, &stop, &sent_so_far));
@@ -103,9 +102,20 @@ pub fn run(order: &Order) -> Result<Report, RunError> {
     }
 }
 
+/// SIGINT and SIGTERM set `stop`.
+///
+/// # Errors
+/// What sigaction(2) says.
+pub(crate) fn stop_on_signals(stop: &Arc<AtomicBool>) -> io::Result<()> {
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(stop))?;
+    }
+    Ok(())
+}
+
 fn open(order: &Order, to: SocketAddr) -> io::Result<Flows> {
     match order.target.transport {
-        Transport::Udp => Flows::udp(to, order.flows),
+        Transport::Udp => Flows::udp(to, order.flows, order.gso),
         Transport::Tcp => Flows::tcp(to, order.flows, order.framing),
     }
 }
@@ -172,7 +182,7 @@ fn wait(start: Instant, until_ns: u64, now_ns: u64) {
 }
 
 /// Processor time of this thread: schedstat's first field (Documentation/scheduler/sched-stats.rst), ns.
-fn thread_cpu() -> Duration {
+pub(crate) fn thread_cpu() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let ns = text.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0);
     Duration::from_nanos(ns)
@@ -201,11 +211,10 @@ fn report(order: &Order, run: u32, sent: &Sent) -> Report {
         count: order.count,
         flows: order.flows,
         framing: is_stream.then_some(order.framing),
-        content: match &order.content {
-            Content::Made { min_bytes, max_bytes } if min_bytes == max_bytes => format!("{min_bytes} B"),
-            Content::Made { min_bytes, max_bytes } => format!("{min_bytes}-{max_bytes} B"),
-            Content::Corpus(path) => path.display().to_string(),
-        },
+        gso: order.gso,
+        format: order.content.format,
+        severities: order.content.severities.to_string(),
+        content: order.content.text.to_string(),
         seed: order.seed,
     };
     let reason = sent.failure.clone().or_else(|| broken_plan(&plan, total, elapsed_seconds));

@@ -49,15 +49,15 @@ pub enum Flows {
 }
 
 impl Flows {
-    /// `count` sockets that send to `to`. They stay unconnected: a connected one would swallow every second datagram
+    /// `count` sockets that send to `to`, up to `gso` datagrams of one length as one. They stay unconnected: a connected one would swallow every second datagram
     /// after a port-unreachable, in silence.
     ///
     /// # Errors
     /// What socket(2) and bind(2) say.
-    pub fn udp(to: SocketAddr, count: u32) -> io::Result<Self> {
+    pub fn udp(to: SocketAddr, count: u32, gso: usize) -> io::Result<Self> {
         let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let sockets = (0..count).map(|_| UdpSocket::bind((any, 0))).collect::<io::Result<_>>()?;
-        Ok(Self::Udp { sockets, batch: Box::new(SendBatch::new(to)) })
+        Ok(Self::Udp { sockets, batch: Box::new(SendBatch::new(to, gso)) })
     }
 
     /// `count` connections to `to`.
