@@ -1,7 +1,7 @@
 //! The messages of many blocks in one order.
 //!
 //! By receive time; ties and steps of the clock by (receiver, block sequence, row), so that what one receiver took in
-//! order stays in order. A block is decoded when the time of its first message is reached and let go after its last, so
+//! order stays in order; but messages with the kernel's own times are by these within a block, too. A block is decoded when the time of its first message is reached and let go after its last, so
 //! that memory follows the number of receivers and not of segments.
 
 use std::cmp::Reverse;
@@ -27,6 +27,7 @@ pub struct Merge<F> {
     opened: BinaryHeap<Reverse<OpenBlock>>,
     current: Option<OpenBlock>,
     spare: Vec<Rows>,
+    sorting: Rows,
     fetch: F,
 }
 
@@ -58,7 +59,14 @@ impl<F: FnMut(&BlockRef, &mut Rows) -> Option<Vec<String>>> Merge<F> {
         blocks.sort_by_key(|block| {
             Reverse((block.entry.received_min_ns, block.entry.receiver, block.entry.sequence_first))
         });
-        Self { unopened: blocks, opened: BinaryHeap::new(), current: None, spare: Vec::new(), fetch }
+        Self {
+            unopened: blocks,
+            opened: BinaryHeap::new(),
+            current: None,
+            spare: Vec::new(),
+            sorting: Rows::for_decoding(),
+            fetch,
+        }
     }
 
     /// The next message and the URL of the listener that took it; `None` at the end.
@@ -106,6 +114,7 @@ impl<F: FnMut(&BlockRef, &mut Rows) -> Option<Vec<String>>> Merge<F> {
         let Some(block) = self.unopened.pop() else { return };
         let mut rows = self.spare.pop().unwrap_or_else(Rows::for_decoding);
         let fetched = (self.fetch)(&block, &mut rows);
+        rows.sort_by_kernel_time(&mut self.sorting);
         let cursor = RowCursor::default();
         match (fetched, cursor.peek_ns(&rows)) {
             (Some(listeners), Some(first_ns)) => {

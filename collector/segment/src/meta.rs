@@ -105,6 +105,16 @@ pub struct Loss {
     pub messages: u64,
 }
 
+impl Loss {
+    /// Adds it to `losses`, which hold each place and detail once: so they are few, however long they gather.
+    pub fn add_to(self, losses: &mut Vec<Self>) {
+        match losses.iter_mut().find(|known| (known.place, known.detail) == (self.place, self.detail)) {
+            Some(known) => known.messages += self.messages,
+            None => losses.push(self),
+        }
+    }
+}
+
 /// The META frame of one block, decoded but for its columns.
 #[derive(Clone, Copy, Debug)]
 pub struct Meta<'a> {

@@ -23,6 +23,9 @@ impl Flags {
     pub const ENDED_NUL: Self = Self(4);
     /// A stream ended before this message did.
     pub const UNTERMINATED: Self = Self(8);
+    /// The receive time is the kernel's, of this message alone: by it, messages that several receivers took are put in
+    /// the order in which they came.
+    pub const KERNEL_TIME: Self = Self(16);
 
     /// Whether all of `other` is set.
     #[must_use]
@@ -188,6 +191,27 @@ impl Rows {
         self.original_lengths.clear();
         self.sources.clear();
         self.ids_by_source.clear();
+    }
+
+    /// Puts messages that all have the kernel's time in the order of these, by way of `spare`. Others stay in the order in
+    /// which they were received: their clock may have been set back.
+    pub(crate) fn sort_by_kernel_time(&mut self, spare: &mut Self) {
+        let has_kernel_time = |flags: &u8| Flags(*flags).has(Flags::KERNEL_TIME);
+        if !self.flags.first().is_some_and(has_kernel_time)
+            || self.received_ns.is_sorted()
+            || !self.flags.iter().all(has_kernel_time)
+        {
+            return;
+        }
+        spare.clear();
+        spare.limits = RowLimits { content_bytes: usize::MAX, rows: usize::MAX, sources: usize::MAX };
+        let mut messages: Vec<Message<'_>> = self.messages().collect();
+        messages.sort_by_key(|message| message.received_ns);
+        for message in &messages {
+            let appended = spare.append(message);
+            debug_assert!(appended.is_ok(), "without limits there is room");
+        }
+        std::mem::swap(self, spare);
     }
 
     /// Messages held.

@@ -1,4 +1,4 @@
-use logboom_segment::{BlockRef, Decoder, Merge, Rows, read_block};
+use logboom_segment::{BlockRef, Decoder, Flags, Merge, Message, Rows, read_block};
 use proptest::prelude::*;
 
 use super::sample::{START_NS, Writer, header, message};
@@ -44,6 +44,25 @@ fn messages_of_two_receivers_come_by_time_and_ties_by_receiver() {
 fn a_clock_set_back_does_not_change_the_order_within_a_block() {
     let (bytes, refs) = write(&[(0, 0, vec![100, 101, 50, 51])]);
     assert_eq!(merged(&bytes, refs), ["0.0.0", "0.0.1", "0.0.2", "0.0.3"]);
+}
+
+#[test]
+fn the_kernels_times_order_messages_within_a_block_too() {
+    let mut writer = Writer::new();
+    let mut refs = Vec::new();
+    // What two receivers took of one sender (a to f), with another sender's message (x) stamped on another processor.
+    for (receiver, rows) in
+        [(0, vec![("a", 1), ("x\0", 9), ("d\n", 4), ("f", 10)]), (1, vec![("b", 2), ("c", 3), ("e", 8)])]
+    {
+        for (text, ns) in rows {
+            let flags = Flags::KERNEL_TIME;
+            writer.rows.append(&Message { flags, ..message(text.as_bytes(), START_NS + ns) }).unwrap();
+        }
+        let offset = writer.bytes.len() as u64;
+        let entry = writer.block(&header(receiver, 0), &[]);
+        refs.push(BlockRef { segment: 0, entry: logboom_segment::BlockEntry { offset, ..entry } });
+    }
+    assert_eq!(merged(&writer.bytes, refs), ["a", "b", "c", "d\n", "e", "x\0", "f"]);
 }
 
 #[test]
