@@ -39,7 +39,7 @@ fn receive(criterion: &mut Criterion) {
                     while received < ROUND {
                         let taken = ring.receive(&socket).expect("a receiving socket");
                         (0..taken).for_each(|index| {
-                            black_box(ring.datagram(index));
+                            black_box(ring.slot(index));
                         });
                         received += taken;
                     }

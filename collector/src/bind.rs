@@ -69,6 +69,9 @@ impl Bound {
                 Transport::Udp => {
                     let sockets = bind_group(url.address, receivers, config.receive.buffer.as_usize(), v6_only)
                         .map_err(refused)?;
+                    if config.receive.gro {
+                        sockets.iter().try_for_each(ReceiveSocket::join_segments).map_err(refused)?;
+                    }
                     let address = sockets[0].address();
                     udp.push((number, sockets.into_iter().map(Arc::new).collect()));
                     address

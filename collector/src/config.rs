@@ -58,6 +58,36 @@ pub struct Receive {
     pub buffer: Size,
     /// Sleep after a partial batch.
     pub tick: Time,
+    /// Which receiver gets a datagram.
+    pub steering: Steering,
+    /// Whose receive time is stored.
+    pub timestamp: Timestamp,
+    /// Let the kernel join datagrams.
+    pub gro: bool,
+}
+
+/// `receive.steering`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Steering {
+    /// By hash, until one receiver has too much while another is idle; then at random.
+    Auto,
+    /// By a hash of addresses and ports.
+    Hash,
+    /// At random.
+    Spread,
+    /// By the processor that took it.
+    Cpu,
+}
+
+/// `receive.timestamp`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Timestamp {
+    /// One reading of the clock for each batch.
+    Batch,
+    /// The kernel's, of each datagram.
+    Kernel,
 }
 
 /// `[stream]`
@@ -140,7 +170,14 @@ impl Default for Admin {
 
 impl Default for Receive {
     fn default() -> Self {
-        Self { threads: 0, buffer: Size::mib(64), tick: Time::millis(1) }
+        Self {
+            threads: 0,
+            buffer: Size::mib(64),
+            tick: Time::millis(1),
+            steering: Steering::Auto,
+            timestamp: Timestamp::Batch,
+            gro: false,
+        }
     }
 }
 

@@ -85,6 +85,8 @@ pub struct Ledger {
     pub sockets: Box<[(u8, Arc<ReceiveSocket>)]>,
     /// Where messages are in flight.
     pub pool: Arc<BlockPool>,
+    /// Whether the kernel counts every datagram that it drops: not with `receive.gro`.
+    pub counts_every_drop: bool,
 }
 
 impl Ledger {
@@ -96,6 +98,7 @@ impl Ledger {
         writers: usize,
         sockets: Vec<(u8, Arc<ReceiveSocket>)>,
         pool: Arc<BlockPool>,
+        counts_every_drop: bool,
     ) -> Self {
         let receiver = || ReceiverCounts {
             listeners: (0..listeners).map(|_| ListenerCounts::default()).collect(),
@@ -106,6 +109,7 @@ impl Ledger {
             writers: (0..writers).map(|_| CachePadded::new(WriterCounts::default())).collect(),
             sockets: sockets.into(),
             pool,
+            counts_every_drop,
         }
     }
 
@@ -114,21 +118,21 @@ impl Ledger {
     pub fn read(&self) -> Books {
         let receivers = |count: &dyn Fn(&ReceiverCounts) -> u64| self.receivers.iter().map(|r| count(r)).sum();
         let writers = |count: &dyn Fn(&WriterCounts) -> u64| self.writers.iter().map(|w| count(w)).sum();
-        // A message moves from received to in flight to stored. Read against that stream, so that one that moves
-        // meanwhile is never missed (but perhaps seen twice).
-        let stored = writers(&|writer| writer.stored.get());
-        let write_failed = writers(&|writer| writer.write_failed.get());
+        // A message is in flight before it counts as received, and stored before it leaves flight. Read with that stream,
+        // one that moves meanwhile is perhaps seen twice, but never missed.
+        let received = receivers(&|r| r.listeners.iter().map(|listener| listener.messages.get()).sum());
         let in_flight = self.pool.in_flight();
         Books {
-            received: receivers(&|r| r.listeners.iter().map(|listener| listener.messages.get()).sum()),
-            stored,
+            received,
+            stored: writers(&|writer| writer.stored.get()),
             in_flight,
             shed: receivers(&|r| r.shed.iter().map(Counter::get).sum()),
             shed_by_severity: Severity::ALL.map(|s| receivers(&|r| r.shed[s as usize].get())),
             refused: receivers(&|r| r.refused.get()),
             malformed: receivers(&|r| r.malformed.get()),
-            write_failed,
+            write_failed: writers(&|writer| writer.write_failed.get()),
             socket_buffer: self.sockets.iter().map(|(_, socket)| socket.dropped().unwrap_or_default()).sum(),
+            exact: self.counts_every_drop,
         }
     }
 }
@@ -210,6 +214,8 @@ pub struct Books {
     pub write_failed: u64,
     /// Dropped by the kernel at our sockets, before we could receive them.
     pub socket_buffer: u64,
+    /// Whether `socket_buffer` is exact, and not a lower bound (`receive.gro`).
+    pub exact: bool,
 }
 
 fn by_keyword<S: Serializer>(counts: &[u64; 8], serializer: S) -> Result<S::Ok, S::Error> {
@@ -252,9 +258,10 @@ impl Books {
 impl fmt::Display for Books {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { received, stored, in_flight, shed, refused, malformed, write_failed, socket_buffer, .. } = self;
+        let at_least = if self.exact { "" } else { "at least " };
         write!(
             f,
-            "delivered {} = received {received} + socket_buffer {socket_buffer}; received = stored {stored} + in_flight \
+            "delivered {at_least}{} = received {received} + socket_buffer {at_least}{socket_buffer}; received = stored {stored} + in_flight \
              {in_flight} + shed {shed} + refused {refused} + malformed {malformed} + write_failed {write_failed}; ",
             self.delivered(),
         )?;
@@ -278,10 +285,14 @@ mod tests {
             shed: 2,
             write_failed: 3,
             socket_buffer: 5,
+            exact: true,
             ..Books::default()
         };
         assert_eq!((whole.difference(), whole.delivered(), whole.lost()), (0, 15, 10));
         assert!(whole.to_string().ends_with("; nothing missing"));
+        assert!(whole.to_string().starts_with("delivered 15 = received 10 + socket_buffer 5;"));
+        let bound = Books { exact: false, ..whole }.to_string();
+        assert!(bound.starts_with("delivered at least 15 = received 10 + socket_buffer at least 5;"), "{bound}");
         let broken = Books { stored: 3, ..whole };
         assert!(broken.to_string().ends_with("; MISSING 1"));
     }

@@ -13,8 +13,9 @@ use crate::bind::{BindError, Bound};
 use crate::block::{BlockPool, ROWS_PER_BLOCK_MAX, SOURCES_PER_BLOCK_MAX};
 use crate::config::{Config, Size};
 use crate::ledger::{Books, Connections, Ledger};
-use crate::queue::{BlockSender, block_queue};
+use crate::queue::{BlockReceiver, BlockSender, block_queue};
 use crate::receive::Feed;
+use crate::receive::steering::{LoadWatch, Steerer};
 use crate::receive::stream::StreamReceiver;
 use crate::receive::udp::{Stopper, UdpReceiver};
 use crate::store::directory::{DataDirectory, DirectoryError};
@@ -69,6 +70,7 @@ fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
 /// A running collector.
 pub struct Pipeline {
     sockets: Vec<Arc<ReceiveSocket>>,
+    steerer: Arc<Steerer>,
     stoppers: Vec<Stopper>,
     stop_streams: watch::Sender<bool>,
     receivers: Vec<JoinHandle<()>>,
@@ -126,6 +128,11 @@ impl Plan {
         }
         Ok(Self { cpus, udp_receivers, stream_receivers, writers, pool: Arc::new(pool) })
     }
+
+    /// The processor of each receiver of datagrams.
+    fn receiver_cpus(&self) -> Vec<usize> {
+        self.cpus.iter().copied().cycle().take(self.udp_receivers).collect()
+    }
 }
 
 /// A block takes the longest message even where it is set smaller.
@@ -156,12 +163,17 @@ impl Pipeline {
             bound.udp.iter().flat_map(|(listener, group)| group.iter().map(|s| (*listener, Arc::clone(s)))).collect();
         let all_sockets = sockets.iter().map(|(_, socket)| Arc::clone(socket)).collect();
         let receivers = plan.udp_receivers + plan.stream_receivers;
-        let ledger =
-            Arc::new(Ledger::new(receivers, bound.listeners.len(), plan.writers, sockets, Arc::clone(&plan.pool)));
+        let ledger = Arc::new(Ledger::new(
+            receivers,
+            bound.listeners.len(),
+            plan.writers,
+            sockets,
+            Arc::clone(&plan.pool),
+            !config.receive.gro,
+        ));
         let telemetry = Telemetry::start();
         let (queue, queue_ends) = block_queue(plan.pool.blocks(), plan.writers);
 
-        let real_time = may_outrank();
         let (syncer, sync) = Syncer::new(Arc::clone(&directory), config.store.sync.get(), telemetry.store_times());
         let context = WriterContext {
             directory,
@@ -171,28 +183,22 @@ impl Pipeline {
             sync,
             times: telemetry.store_times(),
         };
-        let mut writers = Vec::new();
-        for (number, end) in queue_ends.into_iter().enumerate() {
-            let writer = Writer::new(number, end, &config.store, context.clone()).map_err(system("a zstd encoder"))?;
-            writers.push(spawn(&format!("wr-{number}"), move || {
-                if !real_time {
-                    warn_if(thread::set_nice(WRITER_NICE), "lowering the priority of a writer");
-                }
-                writer.run();
-            })?);
-        }
+        let writers = start_writers(config, queue_ends, &context)?;
         drop(context); // Its sender keeps the sync thread alive.
         let syncer = spawn("sync", || syncer.run())?;
 
         let connections = Arc::new(Connections::new(config.stream.max_connections));
         let (stop_streams, stopped) = watch::channel(false);
         let feeds = Feeds { config, ledger: &ledger, queue: &queue };
-        let (mut threads, stoppers) = start_udp(&plan, &bound, &feeds)?;
+        let steerer = Steerer::new(bound.udp.clone(), &config.receive, &plan.receiver_cpus());
+        let steerer = Arc::new(steerer.map_err(system("time stamps of datagrams (SO_TIMESTAMPNS)"))?);
+        let (mut threads, stoppers) = start_udp(&plan, &bound, &feeds, &steerer)?;
         threads.extend(start_streams(&plan, &bound, &feeds, &connections, &stopped)?);
 
         let ready = Arc::new(AtomicBool::new(true));
         let watched = Watched {
             ledger: Arc::clone(&ledger),
+            steerer: Arc::clone(&steerer),
             listeners: bound.listeners,
             queue: queue.clone(),
             connections,
@@ -201,6 +207,7 @@ impl Pipeline {
         };
         let pipeline = Self {
             sockets: all_sockets,
+            steerer,
             stoppers,
             stop_streams,
             receivers: threads,
@@ -226,6 +233,11 @@ impl Pipeline {
     #[must_use]
     pub fn stop(self) -> Books {
         self.ready.store(false, Ordering::Release);
+        self.steerer.prepare_to_close(|| {
+            for stopper in &self.stoppers {
+                warn_if(stopper.wake(), "waking a receiver");
+            }
+        });
         // All doors before any receiver drains: a sender whose socket is gone would otherwise be moved to another.
         for socket in &self.sockets {
             warn_if(socket.close_door(), "closing the door of a socket");
@@ -255,15 +267,39 @@ impl Feeds<'_> {
     }
 }
 
-fn start_udp(plan: &Plan, bound: &Bound, feeds: &Feeds<'_>) -> Result<(Vec<JoinHandle<()>>, Vec<Stopper>), StartError> {
+fn start_writers(
+    config: &Config,
+    queue_ends: Vec<BlockReceiver>,
+    context: &WriterContext,
+) -> Result<Vec<JoinHandle<()>>, StartError> {
+    let steps_back = !may_outrank();
+    let mut writers = Vec::new();
+    for (number, end) in queue_ends.into_iter().enumerate() {
+        let writer = Writer::new(number, end, &config.store, context.clone()).map_err(system("a zstd encoder"))?;
+        writers.push(spawn(&format!("wr-{number}"), move || {
+            if steps_back {
+                warn_if(thread::set_nice(WRITER_NICE), "lowering the priority of a writer");
+            }
+            writer.run();
+        })?);
+    }
+    Ok(writers)
+}
+
+fn start_udp(
+    plan: &Plan,
+    bound: &Bound,
+    feeds: &Feeds<'_>,
+    steerer: &Arc<Steerer>,
+) -> Result<(Vec<JoinHandle<()>>, Vec<Stopper>), StartError> {
     let (mut threads, mut stoppers) = (Vec::new(), Vec::new());
-    for number in 0..plan.udp_receivers {
+    let mut load_watch = LoadWatch::new(steerer, feeds.ledger);
+    for (number, cpu) in plan.receiver_cpus().into_iter().enumerate() {
         let sockets = bound.udp.iter().map(|(listener, group)| (*listener, Arc::clone(&group[number]))).collect();
-        let (config, feed) = (feeds.config, feeds.feed(number));
-        let receiver = UdpReceiver::new(sockets, config.max_message.as_usize(), config.receive.tick.get(), feed);
+        let feed = feeds.feed(number);
+        let receiver = UdpReceiver::new(sockets, feeds.config, Arc::clone(steerer), load_watch.take(), feed);
         let (receiver, stopper) = receiver.map_err(system("a receiver's poll"))?;
         stoppers.push(stopper);
-        let cpu = plan.cpus[number % plan.cpus.len()];
         threads.push(spawn(&format!("rx-{number}"), move || {
             warn_if(thread::pin_to_cpu(cpu), "pinning a receiver to its processor");
             // Where it is not permitted, the writers have stepped back instead.

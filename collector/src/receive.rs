@@ -1,5 +1,6 @@
 //! Ways in. Each file is one; what they share is here: filling blocks, and what to do when there is none.
 
+pub mod steering;
 pub mod stream;
 pub mod udp;
 
@@ -13,6 +14,9 @@ use logboom_udp::clock::{boot_ns, realtime_ns};
 use crate::block::{Block, BlockPool};
 use crate::ledger::{Ledger, ReceiverCounts};
 use crate::queue::BlockSender;
+
+/// Sleep while there is no block.
+const NO_BLOCK_SLEEP: Duration = Duration::from_millis(1);
 
 /// What became of a message that was offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub struct Feed {
     block_age: Duration,
     /// Whether only the reserve is left, as of the last look.
     shedding: bool,
+    /// Shed in this batch, by severity.
+    shed: [u64; 8],
     /// Losses not yet in a block.
     losses: Vec<Loss>,
     ledger: Arc<Ledger>,
@@ -49,6 +55,7 @@ impl Feed {
             current: None,
             block_age,
             shedding: false,
+            shed: [0; 8],
             losses: Vec::new(),
             ledger,
             queue,
@@ -125,9 +132,7 @@ impl Feed {
     }
 
     fn shed(&mut self, pri: u8) -> Offered {
-        let severity = Severity::of_pri(pri) as u8;
-        self.counts().shed[usize::from(severity)].add(1);
-        self.note_loss(LossPlace::Shed, severity, 1);
+        self.shed[Severity::of_pri(pri) as usize] += 1;
         Offered::Shed
     }
 
@@ -143,23 +148,31 @@ impl Feed {
         if let Some(block) = &self.current {
             self.pool().publish(block);
         }
-        self.shedding = self.shedding && self.pool().is_down_to_reserve();
+        if self.shedding {
+            self.publish_shed();
+            self.shedding = self.pool().is_down_to_reserve();
+        }
+    }
+
+    fn publish_shed(&mut self) {
+        for severity in [Severity::Informational, Severity::Debug] {
+            let shed = std::mem::take(&mut self.shed[severity as usize]);
+            if shed > 0 {
+                self.counts().shed[severity as usize].add(shed);
+                self.note_loss(LossPlace::Shed, severity as u8, shed);
+            }
+        }
     }
 
     /// Notes messages that were lost, for the META of the next block.
     pub fn note_loss(&mut self, place: LossPlace, detail: u8, messages: u64) {
-        match self.losses.iter_mut().find(|loss| (loss.place, loss.detail) == (place, detail)) {
-            Some(loss) => loss.messages += messages,
-            None => self.losses.push(Loss { place, detail, messages }),
-        }
+        Loss { place, detail, messages }.add_to(&mut self.losses);
     }
 
-    /// Hands over the current block if it is old enough, and what was lost even without messages.
+    /// Hands over the current block if it is old enough.
     pub fn flush_if_due(&mut self) {
-        match &self.current {
-            Some(block) if block.begun.elapsed() >= self.block_age => self.hand_over(),
-            None if !self.losses.is_empty() => self.flush_losses(),
-            _ => {}
+        if self.current.as_ref().is_some_and(|block| block.begun.elapsed() >= self.block_age) {
+            self.hand_over();
         }
     }
 
@@ -177,14 +190,17 @@ impl Feed {
         self.losses.is_empty()
     }
 
-    fn flush_losses(&mut self) {
+    /// Hands over what was lost: with the current block, or in one of its own without messages. Now and then, not each
+    /// time: such a block comes from the reserve.
+    pub fn flush_losses(&mut self) {
         if self.losses.is_empty() {
             return;
         }
-        if let Some(block) = self.pool().take_reserve() {
+        if self.current.is_none() {
+            let Some(block) = self.pool().take_reserve() else { return };
             self.begin(block);
-            self.hand_over();
         }
+        self.hand_over();
     }
 
     fn hand_over(&mut self) {

@@ -19,18 +19,21 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use crate::config::{ListenUrl, Transport};
 use crate::ledger::{Connections, Ledger, ListenerCounts, WriterCounts};
 use crate::queue::BlockSender;
+use crate::receive::steering::{Mode, Steerer};
 
 /// Name and meaning of every metric, in the order of the data path.
-pub const METRICS: [(&str, &str); 31] = [
+pub const METRICS: [(&str, &str); 33] = [
     ("logboom_build_info", "Always 1; the label tells the version."),
     ("logboom_received_datagrams_total", "Datagrams taken from the sockets of a listener."),
     ("logboom_received_messages_total", "Messages taken from a listener, whatever became of them."),
     ("logboom_received_bytes_total", "Bytes of these messages, as kept."),
     ("logboom_truncated_messages_total", "Messages longer than max_message, of which only the first bytes are kept."),
+    ("logboom_receive_steering", "1 for what decides which receiver gets a datagram."),
     ("logboom_receive_calls_total", "Receive system calls that brought something."),
     ("logboom_socket_dropped_datagrams_total", "Datagrams that the kernel dropped at one socket, whatever the cause."),
     ("logboom_socket_buffer_bytes", "Receive buffer of one socket, in the kernel's own count (twice what was asked)."),
     ("logboom_socket_buffer_used_bytes", "Part of it that is in use."),
+    ("logboom_ledger_exact", "1 where the kernel counts every datagram that it drops, 0 with receive.gro."),
     ("logboom_lost_messages_total", "Messages lost at each place of the ledger."),
     ("logboom_shed_messages_total", "Messages dropped on purpose under overload, by severity."),
     ("logboom_in_flight_messages", "Messages received and not yet on disk."),
@@ -92,6 +95,8 @@ impl StoreTimes {
 pub struct Watched {
     /// The counts.
     pub ledger: Arc<Ledger>,
+    /// What decides which receiver gets a datagram.
+    pub steerer: Arc<Steerer>,
     /// The listeners, by number.
     pub listeners: Vec<ListenUrl>,
     /// The queue between receivers and writers.
@@ -162,6 +167,9 @@ impl Telemetry {
         gauge!("logboom_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         gauge!("logboom_ready").set(f64::from(u8::from(watched.ready.load(Ordering::Acquire))));
         copy_receiving(watched);
+        for mode in Mode::ALL {
+            set(&gauge!("logboom_receive_steering", "mode" => mode.name()), u64::from(mode == watched.steerer.mode()));
+        }
         copy_sockets(&watched.ledger);
         copy_losses(&watched.ledger);
         counter!("logboom_tcp_accepted_connections_total").absolute(watched.connections.accepted());
@@ -231,6 +239,7 @@ fn copy_losses(ledger: &Ledger) {
         counter!("logboom_shed_messages_total", "severity" => severity.keyword()).absolute(shed);
     }
     set(&gauge!("logboom_in_flight_messages"), books.in_flight);
+    set(&gauge!("logboom_ledger_exact"), u64::from(books.exact));
 }
 
 fn copy_storing(ledger: &Ledger) {
@@ -309,6 +318,7 @@ mod tests {
 
     use super::*;
     use crate::block::BlockPool;
+    use crate::config::Receive;
     use crate::queue::block_queue;
     use logboom_segment::{RowLimits, Rows};
 
@@ -318,8 +328,11 @@ mod tests {
         let limits = RowLimits { content_bytes: 100, rows: 10, sources: 4 };
         let pool = Arc::new(BlockPool::new(4 * Rows::memory_bytes_max(limits), 0.0, limits));
         let socket = logboom_udp::bind_group("127.0.0.1:0".parse().unwrap(), 1, 65_536, false).unwrap().remove(0);
+        let socket = Arc::new(socket);
+        let group = vec![(0, vec![Arc::clone(&socket)])];
         let watched = Watched {
-            ledger: Arc::new(Ledger::new(1, 1, 1, vec![(0, Arc::new(socket))], pool)),
+            ledger: Arc::new(Ledger::new(1, 1, 1, vec![(0, socket)], pool, true)),
+            steerer: Arc::new(Steerer::new(group, &Receive::default(), &[0]).unwrap()),
             listeners: vec!["udp://127.0.0.1:514".parse().unwrap()],
             queue: block_queue(4, 1).0,
             connections: Arc::new(Connections::new(1)),

@@ -114,7 +114,7 @@ impl Admin {
     }
 
     fn status(&self) -> String {
-        let Watched { ledger, listeners, queue, connections, data_dir, ready } = &self.watched;
+        let Watched { ledger, listeners, steerer, queue, connections, data_dir, ready } = &self.watched;
         let sockets = ledger.sockets.iter().map(|(listener, socket)| {
             json!({
                 "listener": listeners.get(usize::from(*listener)).map(ToString::to_string),
@@ -132,6 +132,7 @@ impl Admin {
             "listeners": listeners.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "admin": format!("http://{}", self.address),
             "data_dir": data_dir,
+            "steering": steerer.mode().name(),
             "receivers": ledger.receivers.len(),
             "writers": ledger.writers.len(),
             "sockets": sockets.collect::<Vec<_>>(),
@@ -152,13 +153,11 @@ struct LedgerAnswer<'a> {
     delivered: u64,
     lost: u64,
     difference: i64,
-    /// Whether `socket_buffer` is exact, and not a lower bound.
-    exact: bool,
 }
 
 fn ledger_json(books: &Books) -> String {
     let (delivered, lost, difference) = (books.delivered(), books.lost(), books.difference());
-    let answer = LedgerAnswer { books, delivered, lost, difference, exact: true };
+    let answer = LedgerAnswer { books, delivered, lost, difference };
     serde_json::to_string_pretty(&answer).unwrap_or_default() + "\n"
 }
 

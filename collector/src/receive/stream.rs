@@ -18,14 +18,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
-use super::{Feed, Offered};
+use super::{Feed, NO_BLOCK_SLEEP, Offered};
 use crate::ledger::{Connections, OpenConnection};
 
 /// Bytes read at a time, into one buffer for all connections of a receiver.
 const READ_BYTES: usize = 256 << 10;
-
-/// Sleep while there is no block.
-const NO_BLOCK_SLEEP: Duration = Duration::from_millis(1);
 
 /// Longest reading on one connection after a stop: a sender that never pauses must not hold up the shutdown.
 const LAST_READS_MAX: Duration = Duration::from_secs(1);
@@ -273,13 +270,13 @@ impl Connection {
 }
 
 fn count(feed: &mut Feed, listener: u8, messages: u64, bytes: u64, truncated: u64) {
+    feed.end_batch(); // In flight before received: see Ledger::read.
     let counts = feed.counts();
     counts.calls.add(1);
     let counts = &counts.listeners[usize::from(listener)];
     counts.messages.add(messages);
     counts.bytes.add(bytes);
     counts.truncated.add(truncated);
-    feed.end_batch();
 }
 
 fn message_of<'a>(frame: &Frame<'a>, source: Source, received_ns: u64, flags: Flags) -> Message<'a> {

@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 
 use logboom_segment::{Flags, LossPlace, Message, PRI_NONE, Source};
 use logboom_udp::clock::realtime_ns;
-use logboom_udp::{Datagram, ReceiveRing, ReceiveSocket};
+use logboom_udp::{DATAGRAM_BYTES_MAX, ReceiveRing, ReceiveSocket};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use super::{Feed, Offered};
+use super::steering::{LoadWatch, Steerer};
+use super::{Feed, NO_BLOCK_SLEEP, Offered};
+use crate::config::Config;
 
 /// Datagrams a call. Beyond 16 it hardly matters.
 const BATCH: usize = 64;
@@ -23,14 +25,16 @@ const BATCH: usize = 64;
 /// Full batches from one socket before the receiver looks after the others, and after time.
 const BATCHES_IN_A_ROW: usize = 16;
 
-/// Time between looks at the kernel's drop counters: losses are in a block within a second.
-const DROPS_INTERVAL: Duration = Duration::from_millis(500);
+/// Full batches from each socket before the kernel's times are taken, at most: more than the largest receive buffer holds
+/// of the smallest datagrams (832 B each), so that what came before they were stamped is through.
+const CHANGE_OVER_BATCHES: usize = (2 << 30) / 832 / BATCH;
+
+/// Time between looks at the kernel's drop counters, and at losses that no block holds yet: they are in one within a
+/// second.
+const LOSSES_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Longest time without a sleep while blocks are scarce: a real-time receiver would starve the writers.
 const BUSY_MAX: Duration = Duration::from_millis(10);
-
-/// Sleep while there is no block, where the tick is shorter.
-const NO_BLOCK_SLEEP: Duration = Duration::from_millis(1);
 
 const WAKE: Token = Token(usize::MAX);
 
@@ -40,9 +44,15 @@ pub struct UdpReceiver {
     ring: ReceiveRing,
     feed: Feed,
     tick: Duration,
+    message_bytes_max: usize,
     poll: Poll,
+    steerer: Arc<Steerer>,
+    load_watch: Option<LoadWatch>,
+    /// Since when messages get the kernel's times, ns since the Unix epoch. One that arrived before, while those before it
+    /// were still given the batch's time, gets this time, to stay behind them.
+    kernel_times_since_ns: Option<u64>,
     stop: Arc<AtomicBool>,
-    drops_read: Instant,
+    losses_read: Instant,
     slept: Instant,
 }
 
@@ -61,25 +71,34 @@ pub struct Stopper {
 }
 
 impl Stopper {
+    /// Lets the receiver see what is wanted of it now.
+    ///
+    /// # Errors
+    /// When the receiver cannot be woken.
+    pub fn wake(&self) -> io::Result<()> {
+        self.waker.wake()
+    }
+
     /// Lets the receiver drain what has arrived, hand it on and end.
     ///
     /// # Errors
     /// When the receiver cannot be woken.
     pub fn stop(&self) -> io::Result<()> {
         self.stop.store(true, Ordering::Release);
-        self.waker.wake()
+        self.wake()
     }
 }
 
 impl UdpReceiver {
-    /// A receiver of `sockets`, each with its listener's number, that keeps at most `message_bytes_max` of a datagram.
+    /// A receiver of `sockets`, each with its listener's number.
     ///
     /// # Errors
     /// When the poll cannot be made.
     pub fn new(
         sockets: Vec<(u8, Arc<ReceiveSocket>)>,
-        message_bytes_max: usize,
-        tick: Duration,
+        config: &Config,
+        steerer: Arc<Steerer>,
+        load_watch: Option<LoadWatch>,
         feed: Feed,
     ) -> io::Result<(Self, Stopper)> {
         let poll = Poll::new()?;
@@ -90,16 +109,33 @@ impl UdpReceiver {
         let stopper = Stopper { stop: Arc::clone(&stop), waker: Waker::new(poll.registry(), WAKE)? };
         let sockets =
             sockets.into_iter().map(|(listener, socket)| Listening { listener, socket, dropped: 0 }).collect();
-        let ring = ReceiveRing::new(BATCH, message_bytes_max.min(logboom_udp::DATAGRAM_BYTES_MAX));
+        let message_bytes_max = config.max_message.as_usize().min(DATAGRAM_BYTES_MAX);
+        // A train of datagrams is as long as an IP packet can be.
+        let slot_bytes = if config.receive.gro { DATAGRAM_BYTES_MAX } else { message_bytes_max };
         let now = Instant::now();
-        Ok((Self { sockets, ring, feed, tick, poll, stop, drops_read: now, slept: now }, stopper))
+        let receiver = Self {
+            sockets,
+            ring: ReceiveRing::new(BATCH, slot_bytes),
+            feed,
+            tick: config.receive.tick.get(),
+            message_bytes_max,
+            poll,
+            steerer,
+            load_watch,
+            kernel_times_since_ns: None,
+            stop,
+            losses_read: now,
+            slept: now,
+        };
+        Ok((receiver, stopper))
     }
 
     /// Receives until stopped, then takes what arrived before the doors were closed.
     pub fn run(mut self) {
         let mut events = Events::with_capacity(self.sockets.len() + 1);
         while !self.stop.load(Ordering::Acquire) {
-            let timeout = self.feed.due_in().map_or(DROPS_INTERVAL, |due| due.min(DROPS_INTERVAL));
+            self.change_over_if_wanted();
+            let timeout = self.feed.due_in().map_or(LOSSES_INTERVAL, |due| due.min(LOSSES_INTERVAL));
             if let Err(error) = self.poll.poll(&mut events, Some(timeout))
                 && error.kind() != io::ErrorKind::Interrupted
             {
@@ -109,6 +145,23 @@ impl UdpReceiver {
             self.look_after();
         }
         self.finish();
+    }
+
+    /// Stores the kernel's times from here on, if that is wanted: takes first what may have come before it was stamped.
+    fn change_over_if_wanted(&mut self) {
+        if self.kernel_times_since_ns.is_some() || !self.steerer.wants_kernel_times() {
+            return;
+        }
+        for number in 0..self.sockets.len() {
+            for _ in 0..CHANGE_OVER_BATCHES / BATCHES_IN_A_ROW {
+                if !self.drain_socket(number).more {
+                    break;
+                }
+            }
+        }
+        self.feed.flush();
+        self.kernel_times_since_ns = Some(realtime_ns());
+        self.steerer.note_stamping();
     }
 
     /// Takes datagrams until every socket says there is none (mio tells only of changes), with a tick between rounds.
@@ -124,8 +177,11 @@ impl UdpReceiver {
                 return;
             }
             self.look_after();
+            self.change_over_if_wanted();
             let writers_wait = self.feed.pool().is_low() && self.slept.elapsed() >= BUSY_MAX;
-            if !more || writers_wait {
+            if writers_wait {
+                self.sleep(self.tick.max(NO_BLOCK_SLEEP));
+            } else if !more {
                 self.sleep(self.tick);
             }
         }
@@ -156,19 +212,27 @@ impl UdpReceiver {
     /// Puts the datagrams of the last call into blocks.
     fn take(&mut self, number: usize, batch: usize) {
         let listener = self.sockets[number].listener;
-        let received_ns = realtime_ns();
+        let now = Arrival { ns: realtime_ns(), flags: Flags::NONE };
         let mut counts = BatchCounts::default();
         for index in 0..batch {
-            let datagram = self.ring.datagram(index);
-            let message = message_of(&datagram, listener, received_ns);
-            while self.feed.offer_or_shed(&message) == Offered::NoBlock {
-                // The rest waits in the ring, and the kernel's buffer is the last reserve: it counts what it cannot take.
-                std::mem::take(&mut counts).publish(&mut self.feed, listener);
-                std::thread::sleep(self.tick.max(NO_BLOCK_SLEEP));
+            let slot = self.ring.slot(index);
+            let source = Source { address: Some(slot.address), port: slot.port, listener };
+            let arrival = match (slot.arrived_ns, self.kernel_times_since_ns) {
+                (Some(ns), Some(since_ns)) => Arrival { ns: ns.max(since_ns), flags: Flags::KERNEL_TIME },
+                _ => now,
+            };
+            for (payload, length) in slot.datagrams() {
+                let message = message_of(payload, length, self.message_bytes_max, source, arrival);
+                while self.feed.offer_or_shed(&message) == Offered::NoBlock {
+                    // The rest waits in the ring, and the kernel's buffer is the last reserve: it counts what it cannot
+                    // take.
+                    std::mem::take(&mut counts).publish(&mut self.feed, listener);
+                    std::thread::sleep(self.tick.max(NO_BLOCK_SLEEP));
+                }
+                counts.messages += 1;
+                counts.bytes += message.payload.len() as u64;
+                counts.truncated += u64::from(message.flags.has(Flags::TRUNCATED));
             }
-            counts.messages += 1;
-            counts.bytes += message.payload.len() as u64;
-            counts.truncated += u64::from(datagram.is_truncated());
         }
         self.feed.counts().calls.add(1);
         counts.publish(&mut self.feed, listener);
@@ -184,26 +248,25 @@ impl UdpReceiver {
     /// What is due by the clock: old blocks and the kernel's drop counters.
     fn look_after(&mut self) {
         self.feed.flush_if_due();
-        if self.drops_read.elapsed() >= DROPS_INTERVAL {
-            self.drops_read = Instant::now();
-            if self.note_drops() {
-                self.feed.flush();
+        if self.losses_read.elapsed() >= LOSSES_INTERVAL {
+            self.losses_read = Instant::now();
+            self.note_drops();
+            self.feed.flush_losses();
+            if let Some(load_watch) = &mut self.load_watch {
+                load_watch.look();
             }
         }
     }
 
-    /// Notes what the kernel dropped since the last look; whether there was any.
-    fn note_drops(&mut self) -> bool {
-        let mut any = false;
+    /// Notes what the kernel dropped since the last look.
+    fn note_drops(&mut self) {
         for Listening { listener, socket, dropped } in &mut self.sockets {
             let Ok(now) = socket.dropped() else { continue };
             if now > *dropped {
                 self.feed.note_loss(LossPlace::SocketBuffer, *listener, now - *dropped);
                 *dropped = now;
-                any = true;
             }
         }
-        any
     }
 
     /// The doors are closed: takes what was there, and a tick later what was just being delivered.
@@ -212,7 +275,7 @@ impl UdpReceiver {
             for number in 0..self.sockets.len() {
                 while self.drain_socket(number).more {}
             }
-            std::thread::sleep(self.tick.max(Duration::from_millis(1)));
+            std::thread::sleep(self.tick.max(NO_BLOCK_SLEEP));
         }
         self.note_drops();
         while !self.feed.flush() {
@@ -237,21 +300,31 @@ struct BatchCounts {
 
 impl BatchCounts {
     fn publish(self, feed: &mut Feed, listener: u8) {
+        feed.end_batch(); // In flight before received: see Ledger::read.
         let counts = &feed.counts().listeners[usize::from(listener)];
         counts.messages.add(self.messages);
         counts.bytes.add(self.bytes);
         counts.truncated.add(self.truncated);
-        feed.end_batch();
     }
 }
 
-fn message_of<'a>(datagram: &Datagram<'a>, listener: u8, received_ns: u64) -> Message<'a> {
+/// When a datagram came.
+#[derive(Clone, Copy)]
+struct Arrival {
+    ns: u64,
+    flags: Flags,
+}
+
+#[inline]
+fn message_of(payload: &[u8], length: u32, bytes_max: usize, source: Source, arrival: Arrival) -> Message<'_> {
+    let kept = &payload[..payload.len().min(bytes_max)];
+    let is_truncated = length as usize > kept.len();
     Message {
-        payload: datagram.payload,
-        received_ns,
-        source: Source { address: Some(datagram.address), port: datagram.port, listener },
-        pri: logboom_syslog::pri(datagram.payload).unwrap_or(PRI_NONE),
-        flags: if datagram.is_truncated() { Flags::TRUNCATED } else { Flags::NONE },
-        original_length: datagram.original_length,
+        payload: kept,
+        received_ns: arrival.ns,
+        source,
+        pri: logboom_syslog::pri(kept).unwrap_or(PRI_NONE),
+        flags: if is_truncated { arrival.flags.with(Flags::TRUNCATED) } else { arrival.flags },
+        original_length: length,
     }
 }

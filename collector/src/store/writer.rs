@@ -93,7 +93,7 @@ impl Writer {
 
     fn take(&mut self, mut block: Box<Block>) {
         let messages = block.rows.len() as u64;
-        block.losses.splice(0..0, self.unwritten.drain(..));
+        self.unwritten.drain(..).for_each(|loss| loss.add_to(&mut block.losses));
         let written = self.write(&mut block);
         let counts = &self.context.ledger.writers[self.number];
         match written {
@@ -106,7 +106,7 @@ impl Writer {
             Err(error) => {
                 counts.write_failed.add(messages);
                 self.unwritten = std::mem::take(&mut block.losses);
-                note(&mut self.unwritten, Loss { place: LossPlace::WriteFailed, detail: 0, messages });
+                Loss { place: LossPlace::WriteFailed, detail: 0, messages }.add_to(&mut self.unwritten);
                 if !std::mem::replace(&mut self.failing, true) {
                     let path = self.context.directory.path().display();
                     tracing::error!(
@@ -178,11 +178,4 @@ fn begin(context: &WriterContext, writer: usize, begun: &mut u32) -> io::Result<
 fn utc_stamp(now: SystemTime) -> String {
     let now = jiff::Timestamp::try_from(now).unwrap_or_default();
     now.strftime("%Y%m%dT%H%M%SZ").to_string()
-}
-
-fn note(losses: &mut Vec<Loss>, loss: Loss) {
-    match losses.iter_mut().find(|known| (known.place, known.detail) == (loss.place, loss.detail)) {
-        Some(known) => known.messages += loss.messages,
-        None => losses.push(loss),
-    }
 }
