@@ -20,9 +20,10 @@ use crate::config::{ListenUrl, Transport};
 use crate::ledger::{Connections, Ledger, ListenerCounts, WriterCounts};
 use crate::queue::BlockSender;
 use crate::receive::steering::{Mode, Steerer};
+use crate::store::unsynced::Unsynced;
 
 /// Name and meaning of every metric, in the order of the data path.
-pub const METRICS: [(&str, &str); 33] = [
+pub const METRICS: [(&str, &str); 34] = [
     ("logboom_build_info", "Always 1; the label tells the version."),
     ("logboom_received_datagrams_total", "Datagrams taken from the sockets of a listener."),
     ("logboom_received_messages_total", "Messages taken from a listener, whatever became of them."),
@@ -51,6 +52,7 @@ pub const METRICS: [(&str, &str); 33] = [
     ("logboom_write_seconds", "Time that the write of one block took."),
     ("logboom_sync_seconds", "Time that one sync to disk took."),
     ("logboom_unsynced_seconds", "Age of the oldest message that is written but not synced."),
+    ("logboom_unsynced_bytes", "Written blocks that are kept in memory until they are synced."),
     ("logboom_segments", "Segment files in the data directory."),
     ("logboom_data_dir_used_bytes", "Bytes of these files."),
     ("logboom_data_dir_free_bytes", "Bytes free for us in the data directory's file system."),
@@ -95,6 +97,8 @@ impl StoreTimes {
 pub struct Watched {
     /// The counts.
     pub ledger: Arc<Ledger>,
+    /// What is written and not yet synced.
+    pub unsynced: Arc<Unsynced>,
     /// What decides which receiver gets a datagram.
     pub steerer: Arc<Steerer>,
     /// The listeners, by number.
@@ -181,6 +185,7 @@ impl Telemetry {
         set(&gauge!("logboom_pool_free_blocks"), pool.free() as u64);
         copy_storing(&watched.ledger);
         gauge!("logboom_unsynced_seconds").set(self.store_times.unsynced().as_secs_f64());
+        set(&gauge!("logboom_unsynced_bytes"), watched.unsynced.bytes() as u64);
         let directory = self.directory_use(&watched.data_dir);
         set(&gauge!("logboom_segments"), directory.segments);
         set(&gauge!("logboom_data_dir_used_bytes"), directory.used_bytes);
@@ -332,6 +337,7 @@ mod tests {
         let group = vec![(0, vec![Arc::clone(&socket)])];
         let watched = Watched {
             ledger: Arc::new(Ledger::new(1, 1, 1, vec![(0, socket)], pool, true)),
+            unsynced: Arc::new(Unsynced::new(1 << 20)),
             steerer: Arc::new(Steerer::new(group, &Receive::default(), &[0]).unwrap()),
             listeners: vec!["udp://127.0.0.1:514".parse().unwrap()],
             queue: block_queue(4, 1).0,

@@ -114,7 +114,7 @@ impl Admin {
     }
 
     fn status(&self) -> String {
-        let Watched { ledger, listeners, steerer, queue, connections, data_dir, ready } = &self.watched;
+        let Watched { ledger, listeners, steerer, queue, connections, data_dir, ready, unsynced } = &self.watched;
         let sockets = ledger.sockets.iter().map(|(listener, socket)| {
             json!({
                 "listener": listeners.get(usize::from(*listener)).map(ToString::to_string),
@@ -139,6 +139,7 @@ impl Admin {
             "connections": connections.open(),
             "pool": { "blocks": ledger.pool.blocks(), "free": ledger.pool.free() },
             "queue_blocks": queue.len(),
+            "unsynced_bytes": unsynced.bytes(),
             "unsynced_seconds": self.telemetry.store_times().unsynced().as_secs_f64(),
         });
         format!("{status:#}\n")

@@ -6,6 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::storage::{DiskFile, SegmentFile, Storage};
+
 const LOCK_NAME: &str = "logboom.lock";
 const PROBE_NAME: &str = "logboom.probe";
 
@@ -64,19 +66,27 @@ impl DataDirectory {
         let handle = File::open(path).map_err(refused)?;
         Ok(Self { path: path.into(), handle, _lock: lock })
     }
+}
 
-    /// Where it is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+impl Storage for DataDirectory {
+    fn create(&self, name: &str) -> io::Result<Box<dyn SegmentFile>> {
+        Ok(Box::new(DiskFile::create(&self.path.join(name))?))
     }
 
-    /// Makes the names in it last.
-    ///
-    /// # Errors
-    /// What fsync(2) says.
-    pub fn sync(&self) -> io::Result<()> {
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        std::fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        std::fs::remove_file(self.path.join(name))
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
         self.handle.sync_all()
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
     }
 }
 

@@ -1,63 +1,60 @@
 //! A segment file that grows.
 
-use std::fs::{File, OpenOptions};
+use std::collections::VecDeque;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use logboom_segment::{BlockEntry, FileState, Loss, SegmentBuilder, SegmentName, Source};
+use logboom_segment::{FileState, SegmentBuilder, SegmentName};
+
+use super::storage::{SegmentFile, Storage};
+use super::unsynced::KeptBlock;
 
 /// The file: written by its writer, synced and renamed by the sync thread.
-#[derive(Debug)]
 pub(crate) struct SegmentHandle {
-    pub(crate) file: File,
-    path: PathBuf,
-    sealed_path: PathBuf,
+    pub(crate) file: Box<dyn SegmentFile>,
+    name: SegmentName,
     progress: Mutex<Progress>,
 }
 
 /// How far a segment is written and synced; changed once a block and once a sync.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Progress {
-    /// Bytes of whole blocks.
+    /// Bytes written.
     pub(crate) written_bytes: u64,
     /// Bytes that are known to be on disk.
     pub(crate) synced_bytes: u64,
     /// Receive time of the oldest message that is not, ns since the Unix epoch.
     pub(crate) oldest_unsynced_ns: Option<u64>,
+    /// The blocks that are not.
+    pub(crate) kept: VecDeque<Box<KeptBlock>>,
+    /// A sync has failed: the file is abandoned, and its writer writes the kept blocks to another.
+    pub(crate) has_failed: bool,
 }
 
 impl SegmentHandle {
-    fn create(directory: &Path, name: &SegmentName) -> io::Result<Self> {
-        let path = directory.join(name.file_name(FileState::Open));
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(&path)?;
-        Ok(Self {
-            file,
-            path,
-            sealed_path: directory.join(name.file_name(FileState::Sealed)),
-            progress: Mutex::new(Progress::default()),
-        })
-    }
-
     pub(crate) fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where it is while it grows.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// Its name while it grows.
+    pub(crate) fn open_name(&self) -> String {
+        self.name.file_name(FileState::Open)
     }
 
-    /// Gives the file its sealed name.
-    pub(crate) fn rename_sealed(&self) -> io::Result<()> {
-        std::fs::rename(&self.path, &self.sealed_path)
+    /// Its name when it is complete.
+    pub(crate) fn sealed_name(&self) -> String {
+        self.name.file_name(FileState::Sealed)
+    }
+
+    /// Whether all of it is on disk, or it is given up and nothing of it is kept any more.
+    pub(crate) fn is_settled(&self) -> bool {
+        let progress = self.progress();
+        progress.kept.is_empty() && (progress.has_failed || progress.synced_bytes == progress.written_bytes)
     }
 }
 
 /// A segment as its writer sees it: the file and the index to come.
-#[derive(Debug)]
 pub(crate) struct OpenSegment {
     pub(crate) handle: Arc<SegmentHandle>,
     pub(crate) begun: Instant,
@@ -65,8 +62,9 @@ pub(crate) struct OpenSegment {
 }
 
 impl OpenSegment {
-    pub(crate) fn create(directory: &Path, name: &SegmentName) -> io::Result<Self> {
-        let handle = Arc::new(SegmentHandle::create(directory, name)?);
+    pub(crate) fn create(storage: &dyn Storage, name: SegmentName) -> io::Result<Self> {
+        let file = storage.create(&name.file_name(FileState::Open))?;
+        let handle = Arc::new(SegmentHandle { file, name, progress: Mutex::default() });
         Ok(Self { handle, begun: Instant::now(), builder: SegmentBuilder::new() })
     }
 
@@ -78,39 +76,42 @@ impl OpenSegment {
         self.builder.is_full()
     }
 
-    /// Writes an encoded block behind the others. On failure the file is cut back to the blocks before it.
+    /// Writes an encoded block behind the others and keeps it. On failure the file is cut back to the blocks before it,
+    /// and the block is given back.
     pub(crate) fn write(
         &mut self,
-        bytes: &[u8],
-        entry: BlockEntry,
-        sources: &[Source],
+        mut block: Box<KeptBlock>,
         listeners: &[String],
-        losses: &[Loss],
-    ) -> io::Result<()> {
-        write_or_cut(&self.handle.file, bytes, self.builder.bytes())?;
-        self.builder.add(entry, sources, listeners, losses);
+    ) -> Result<(), (io::Error, Box<KeptBlock>)> {
+        let offset = self.builder.bytes();
+        if let Err(error) = self.write_or_cut(&block.bytes, offset) {
+            return Err((error, block));
+        }
+        block.entry.offset = offset;
+        self.builder.add(block.entry, &block.sources, listeners, &block.losses);
         let mut progress = self.handle.progress();
         progress.written_bytes = self.builder.bytes();
-        progress.oldest_unsynced_ns.get_or_insert(entry.received_min_ns);
+        let oldest_ns = progress.oldest_unsynced_ns.get_or_insert(block.entry.received_min_ns);
+        *oldest_ns = block.entry.received_min_ns.min(*oldest_ns);
+        progress.kept.push_back(block);
         Ok(())
     }
 
     /// Writes index and seek table; the file is then complete but for its name.
-    pub(crate) fn seal(self) -> io::Result<Arc<SegmentHandle>> {
-        let Self { handle, builder, .. } = self;
-        let offset = builder.bytes();
-        let end = builder.seal()?;
-        write_or_cut(&handle.file, &end, offset)?;
-        handle.progress().written_bytes = offset + end.len() as u64;
-        Ok(handle)
+    pub(crate) fn seal(mut self) -> io::Result<Arc<SegmentHandle>> {
+        let offset = self.builder.bytes();
+        let end = std::mem::take(&mut self.builder).seal()?;
+        self.write_or_cut(&end, offset)?;
+        self.handle.progress().written_bytes = offset + end.len() as u64;
+        Ok(self.handle)
     }
-}
 
-fn write_or_cut(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    let written = file.write_all_at(bytes, offset);
-    if written.is_err() {
-        // Half a block at the end would be a torn tail; cutting needs no space.
-        let _ = file.set_len(offset);
+    fn write_or_cut(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let written = self.handle.file.write_at(bytes, offset);
+        if written.is_err() {
+            // Half a block at the end would be a torn tail; cutting needs no space.
+            let _ = self.handle.file.cut(offset);
+        }
+        written
     }
-    written
 }

@@ -8,9 +8,11 @@
 //! * [`Steering`]: which socket of a group a datagram goes to;
 //! * [`SendBatch`]: many datagrams a call, the other way;
 //! * [`thread`]: processors and priorities of the calling thread;
-//! * [`clock`]: wall clock and boot-time clock.
+//! * [`clock`]: wall clock and boot-time clock;
+//! * [`file`]: because all `unsafe` is here, one call on files.
 
 pub mod clock;
+pub mod file;
 mod receive;
 mod send;
 mod socket;

@@ -37,6 +37,7 @@ pub fn bind_group(
         if address.is_ipv6() {
             socket.set_only_v6(v6_only)?;
         }
+        leave_foreign_groups(&socket, address)?;
         ask_receive_buffer(&socket, receive_buffer_bytes)?;
         if index > 0 {
             socket.set_reuse_port(true)?;
@@ -50,6 +51,17 @@ pub fn bind_group(
         sockets.push(ReceiveSocket { socket, address, dropped: AtomicU64::new(0), door_stop: Mutex::new(None) });
     }
     Ok(sockets)
+}
+
+/// By default a socket on the any address gets every multicast group that some program of the host has joined, and each
+/// socket of ours a copy (IP_MULTICAST_ALL, ip(7); IPV6_MULTICAST_ALL, since Linux 4.20).
+fn leave_foreign_groups(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    /// include/uapi/linux/in6.h; not in libc.
+    const IPV6_MULTICAST_ALL: libc::c_int = 29;
+    match address {
+        SocketAddr::V4(_) => set_int(socket.as_fd(), libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, 0),
+        SocketAddr::V6(_) => set_int(socket.as_fd(), libc::IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0),
+    }
 }
 
 fn ask_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<()> {
