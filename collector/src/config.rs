@@ -126,6 +126,8 @@ pub struct Store {
     pub segment_age: Time,
     /// Time between syncs to disk.
     pub sync: Time,
+    /// Written blocks that are kept in memory until they are synced.
+    pub unsynced: Size,
 }
 
 /// `log`
@@ -203,6 +205,7 @@ impl Default for Store {
             segment_size: Size::mib(256),
             segment_age: Time::secs(3600),
             sync: Time::secs(1),
+            unsynced: Size::mib(64),
         }
     }
 }
@@ -277,6 +280,7 @@ impl Config {
             "1s to 7d",
         );
         check(lasts(store.sync, Time::millis(10), Time::secs(60)), "store.sync", &store.sync, "10ms to 1m");
+        check(within(store.unsynced, Size::mib(4), Size::mib(4096)), "store.unsynced", &store.unsynced, "4MiB to 4GiB");
         problems
     }
 }

@@ -19,13 +19,18 @@ use crate::receive::steering::{LoadWatch, Steerer};
 use crate::receive::stream::StreamReceiver;
 use crate::receive::udp::{Stopper, UdpReceiver};
 use crate::store::directory::{DataDirectory, DirectoryError};
+use crate::store::storage::Storage;
 use crate::store::sync::Syncer;
+use crate::store::unsynced::Unsynced;
 use crate::store::writer::{Writer, WriterContext};
 use crate::telemetry::{Telemetry, Watched};
 
 /// Niceness of writers where receivers may not be real-time threads: at equal priority on one processor, writers cost
 /// 2.7 % of the datagrams at 870,000 a second (`docs/decisions/0001`).
 const WRITER_NICE: i32 = 10;
+
+/// File descriptors beside those of sockets, segments and stream connections: admin connections, polls, the log.
+const DESCRIPTORS_BESIDE: usize = 128;
 
 /// Why a collector did not start; nothing of it is left running.
 #[derive(Debug, thiserror::Error)]
@@ -108,23 +113,24 @@ impl Plan {
     fn new(config: &Config) -> Result<Self, StartError> {
         use crate::config::Transport::{Tcp, Udp};
         let cpus = thread::allowed_cpus().map_err(system("reading the processors this process may use"))?;
-        let or_each_cpu = |configured: usize| if configured == 0 { cpus.len() } else { configured };
-        let if_listening = |transport, receivers| {
-            let listening = config.listen.iter().any(|url| url.transport == transport);
-            if listening { receivers } else { 0 }
-        };
-        let receivers = or_each_cpu(config.receive.threads);
-        let (udp_receivers, stream_receivers) = (if_listening(Udp, receivers), if_listening(Tcp, receivers));
-        let writers = or_each_cpu(config.store.writers);
         let limits = row_limits(config);
         let pool = BlockPool::new(config.queue.memory.as_usize(), config.queue.reserve, limits);
-        // Each receiver fills one while the next waits, each writer empties one, above a reserve of half at most.
-        let threads = udp_receivers + stream_receivers + writers;
-        let needed = 4 * threads;
+        let listens = |transport| config.listen.iter().any(|url| url.transport == transport);
+        let threads = Threads::new(config, cpus.len(), pool.blocks(), listens(Udp), listens(Tcp));
+        let needed = threads.blocks_needed();
         if pool.blocks() < needed {
             let enough = Size::mib((needed * Rows::memory_bytes_max(limits)).div_ceil(1 << 20) as u64);
-            let (memory, blocks) = (config.queue.memory, pool.blocks());
+            let (memory, blocks, threads) = (config.queue.memory, pool.blocks(), threads.total());
             return Err(StartError::PoolTooSmall { memory, blocks, threads, needed, enough });
+        }
+        let Threads { udp_receivers, stream_receivers, writers } = threads;
+        if config.receive.threads == 0 && udp_receivers.max(stream_receivers) < cpus.len() {
+            tracing::info!(
+                "queue.memory ({}) has blocks for receivers on {} of {} processors",
+                config.queue.memory,
+                udp_receivers.max(stream_receivers),
+                cpus.len()
+            );
         }
         Ok(Self { cpus, udp_receivers, stream_receivers, writers, pool: Arc::new(pool) })
     }
@@ -132,6 +138,41 @@ impl Plan {
     /// The processor of each receiver of datagrams.
     fn receiver_cpus(&self) -> Vec<usize> {
         self.cpus.iter().copied().cycle().take(self.udp_receivers).collect()
+    }
+}
+
+/// How many threads hold blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Threads {
+    udp_receivers: usize,
+    stream_receivers: usize,
+    writers: usize,
+}
+
+impl Threads {
+    /// Blocks for each thread: a receiver fills one while the next waits, a writer empties one, and the reserve may be half
+    /// of all.
+    const BLOCKS_EACH: usize = 4;
+
+    /// As configured; what is left to us is one for each processor, as far as there are blocks.
+    fn new(config: &Config, cpus: usize, blocks: usize, udp: bool, streams: bool) -> Self {
+        let kinds = usize::from(udp) + usize::from(streams) + 1;
+        let automatic = cpus.min(blocks / (Self::BLOCKS_EACH * kinds)).max(1);
+        let or_automatic = |configured: usize| if configured == 0 { automatic } else { configured };
+        let receivers = or_automatic(config.receive.threads);
+        Self {
+            udp_receivers: if udp { receivers } else { 0 },
+            stream_receivers: if streams { receivers } else { 0 },
+            writers: or_automatic(config.store.writers),
+        }
+    }
+
+    fn total(self) -> usize {
+        self.udp_receivers + self.stream_receivers + self.writers
+    }
+
+    fn blocks_needed(self) -> usize {
+        Self::BLOCKS_EACH * self.total()
     }
 }
 
@@ -156,7 +197,8 @@ impl Pipeline {
         if let Some(warning) = bound.receive_buffer_warning(config.receive.buffer) {
             tracing::warn!("{warning}");
         }
-        let directory = Arc::new(DataDirectory::open(&config.data_dir, config.store.block_size.as_usize())?);
+        let storage: Arc<dyn Storage> =
+            Arc::new(DataDirectory::open(&config.data_dir, config.store.block_size.as_usize())?);
         let run_id = getrandom::u64().map(RunId).map_err(|error| system("a random run id")(error.into()))?;
 
         let sockets: Vec<_> =
@@ -174,20 +216,24 @@ impl Pipeline {
         let telemetry = Telemetry::start();
         let (queue, queue_ends) = block_queue(plan.pool.blocks(), plan.writers);
 
-        let (syncer, sync) = Syncer::new(Arc::clone(&directory), config.store.sync.get(), telemetry.store_times());
+        let unsynced = Arc::new(Unsynced::new(config.store.unsynced.as_usize()));
+        let (interval, times) = (config.store.sync.get(), telemetry.store_times());
+        let (syncer, sync) = Syncer::new(Arc::clone(&storage), interval, Arc::clone(&unsynced), times);
         let context = WriterContext {
-            directory,
+            storage,
             run_id,
             listeners: bound.listeners.iter().map(ToString::to_string).collect(),
             ledger: Arc::clone(&ledger),
             sync,
+            unsynced: Arc::clone(&unsynced),
             times: telemetry.store_times(),
         };
         let writers = start_writers(config, queue_ends, &context)?;
         drop(context); // Its sender keeps the sync thread alive.
         let syncer = spawn("sync", || syncer.run())?;
 
-        let connections = Arc::new(Connections::new(config.stream.max_connections));
+        let descriptors = bound.udp.len() * plan.udp_receivers + 2 * plan.writers + DESCRIPTORS_BESIDE;
+        let connections = Arc::new(Connections::new(connection_limit(config.stream.max_connections, descriptors)));
         let (stop_streams, stopped) = watch::channel(false);
         let feeds = Feeds { config, ledger: &ledger, queue: &queue };
         let steerer = Steerer::new(bound.udp.clone(), &config.receive, &plan.receiver_cpus());
@@ -199,6 +245,7 @@ impl Pipeline {
         let watched = Watched {
             ledger: Arc::clone(&ledger),
             steerer: Arc::clone(&steerer),
+            unsynced,
             listeners: bound.listeners,
             queue: queue.clone(),
             connections,
@@ -339,6 +386,23 @@ fn start_streams(
     Ok(threads)
 }
 
+/// As many connections as configured, or as the process may have files open beside its own: connections must not use up what
+/// the next segment needs. Raises the soft limit to the hard one first (getrlimit(2)).
+fn connection_limit(configured: usize, own_descriptors: usize) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let Some(files) = getrlimit(Resource::Nofile).current else { return configured };
+    let left = usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(own_descriptors).max(1);
+    if left < configured {
+        tracing::warn!(
+            "stream.max_connections is {configured}, but the process may open {files} files, {own_descriptors} of which it \
+             needs itself: at most {left} connections are taken; raise LimitNOFILE (systemd) or ulimit -n"
+        );
+    }
+    configured.min(left)
+}
+
 /// Whether receivers may be real-time threads; tried in a thread that ends at once.
 fn may_outrank() -> bool {
     std::thread::spawn(|| thread::outrank_others().is_ok()).join().unwrap_or(false)
@@ -358,5 +422,29 @@ fn join_all(threads: Vec<JoinHandle<()>>) {
 fn warn_if(result: io::Result<()>, what: &str) {
     if let Err(error) = result {
         tracing::warn!("{what}: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_start_on_any_machine() {
+        let config = Config::default();
+        let blocks = config.queue.memory.as_usize() / Rows::memory_bytes_max(row_limits(&config));
+        for cpus in 1..=1024 {
+            let threads = Threads::new(&config, cpus, blocks, true, true);
+            assert!(threads.blocks_needed() <= blocks, "{cpus} processors: {threads:?}");
+            assert!(threads.udp_receivers == cpus.min(blocks / 12) && threads.stream_receivers == threads.writers);
+        }
+    }
+
+    #[test]
+    fn what_is_configured_is_kept() {
+        let mut config = Config::default();
+        (config.receive.threads, config.store.writers) = (7, 3);
+        let threads = Threads::new(&config, 2, 10, true, false);
+        assert_eq!(threads, Threads { udp_receivers: 7, stream_receivers: 0, writers: 3 });
     }
 }

@@ -59,7 +59,8 @@ impl FromStr for ListenUrl {
             "tcp" => Transport::Tcp,
             _ => return Err(refused("the transport must be udp or tcp")),
         };
-        match address.parse() {
+        match address.parse::<SocketAddr>() {
+            Ok(address) if address.ip().is_multicast() => Err(refused("multicast groups are not joined yet")),
             Ok(address) => Ok(Self { transport, address }),
             Err(_) if address.parse::<std::net::IpAddr>().is_ok() => Err(refused("it has no port")),
             Err(_) => Err(refused("behind :// must stand an IP address and a port")),
@@ -101,6 +102,7 @@ mod tests {
             ("udp://127.0.0.1", "it has no port"),
             ("udp://localhost:514", "must stand an IP address and a port"),
             ("udp://127.0.0.1:70000", "must stand an IP address and a port"),
+            ("udp://239.1.2.3:514", "multicast groups are not joined"),
             ("tcp://", "must stand an IP address and a port"),
         ] {
             let refused = url.parse::<ListenUrl>().unwrap_err();

@@ -2,7 +2,8 @@
 //! stays with the receiver that accepted it.
 //!
 //! Without a free block above the reserve nothing is read any more, and the sender waits: TCP's flow control is the
-//! queue. A connection keeps only the part of a message that has not ended yet.
+//! queue. A connection keeps only the part of a message that has not ended yet, and of a receiver's connections one the
+//! rest of what was read when blocks ran out.
 
 use std::cell::RefCell;
 use std::io;
@@ -43,6 +44,8 @@ pub struct StreamReceiver {
 struct Shared {
     feed: Feed,
     scratch: Vec<u8>,
+    /// A connection waits for a block: the others do not read.
+    is_starving: bool,
 }
 
 impl StreamReceiver {
@@ -66,7 +69,8 @@ impl StreamReceiver {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let tasks = LocalSet::new();
         let block_age = self.feed.block_age();
-        let shared = Rc::new(RefCell::new(Shared { feed: self.feed, scratch: vec![0; READ_BYTES] }));
+        let shared =
+            Rc::new(RefCell::new(Shared { feed: self.feed, scratch: vec![0; READ_BYTES], is_starving: false }));
         let entered = runtime.enter();
         for (listener, socket) in self.listeners {
             let acceptor = Acceptor {
@@ -112,11 +116,17 @@ struct Acceptor {
 
 impl Acceptor {
     async fn run(mut self) {
+        let mut stopped = false;
         loop {
             let accepted = tokio::select! {
                 biased;
                 accepted = self.socket.accept() => accepted,
-                _ = self.stop.wait_for(|stop| *stop) => break,
+                _ = self.stop.wait_for(|stop| *stop), if !stopped => {
+                    stopped = true;
+                    hear_what_came().await;
+                    continue;
+                }
+                () = std::future::ready(()), if stopped => break,
             };
             match accepted {
                 Ok((stream, peer)) => self.begin(stream, peer),
@@ -147,6 +157,11 @@ impl Acceptor {
     }
 }
 
+/// Lets the runtime ask the kernel what is ready: tokio answers "nothing" by itself to whoever asks before that.
+async fn hear_what_came() {
+    tokio::task::yield_now().await;
+}
+
 struct Connection {
     stream: TcpStream,
     source: Source,
@@ -175,7 +190,10 @@ impl Connection {
             tokio::select! {
                 biased;
                 readable = self.stream.readable() => if readable.is_err() { break },
-                _ = stop.wait_for(|stop| *stop), if stopped.is_none() => stopped = Some(Instant::now()),
+                _ = stop.wait_for(|stop| *stop), if stopped.is_none() => {
+                    stopped = Some(Instant::now());
+                    hear_what_came().await;
+                }
                 // Stopped: what has arrived is there now.
                 () = std::future::ready(()), if stopped.is_some() => {}
             }
@@ -191,6 +209,9 @@ impl Connection {
 
     /// Reads once and takes every whole message.
     async fn read(&mut self) -> Read {
+        while self.shared.borrow().is_starving {
+            tokio::time::sleep(NO_BLOCK_SLEEP).await;
+        }
         let mut rest = {
             let shared = Rc::clone(&self.shared);
             let shared = &mut *shared.borrow_mut();
@@ -208,6 +229,7 @@ impl Connection {
                 return Read::Some;
             }
             // The scratch is everybody's: what found no block is kept apart, and only then.
+            shared.is_starving = true;
             shared.scratch[taken..read].to_vec()
         };
         while self.waiting.is_some() {
@@ -216,6 +238,7 @@ impl Connection {
             let taken = self.take(&mut shared.borrow_mut().feed, &rest);
             rest.drain(..taken);
         }
+        self.shared.borrow_mut().is_starving = false;
         Read::Some
     }
 
