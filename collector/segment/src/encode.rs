@@ -8,7 +8,7 @@ use crate::column::{Column, ColumnWriter, put_varint, zigzag};
 use crate::frame::ZSTD_MAGIC;
 use crate::limits::{CONTENT_BYTES_MAX, EXPANDED_BYTES_MAX, LISTENERS_MAX, ROWS_MAX};
 use crate::meta::{BlockHeader, Loss, Meta, finish_frame, put_fixed, put_listeners, put_losses, put_sources};
-use crate::rows::{Flags, PriSet, Rows};
+use crate::rows::{PriSet, Rows};
 use crate::{BlockEntry, column::Columns};
 
 /// What stands in DATA for an LF inside a message: RECORD SEPARATOR, rarer in logs than any printable byte.
@@ -104,8 +104,7 @@ impl Encoder {
     /// Makes every message one line: LF where a NUL was moved into a flag, and the substitute for LF inside.
     fn put_line_ends(&mut self, rows: &mut Rows) {
         self.newlines.clear();
-        let any_nul = rows.flags.iter().any(|flags| Flags(*flags).has(Flags::ENDED_NUL));
-        if !any_nul && memchr_iter(b'\n', &rows.content).count() == rows.len() {
+        if !rows.needs_line_ends {
             return;
         }
         let mut start = 0;

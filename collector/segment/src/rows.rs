@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use foldhash::fast::RandomState;
+use memchr::memchr;
 
 /// PRI column value of a message that has no valid PRI (RFC 5424 section 6.2.1 allows 0 to 191).
 pub const PRI_NONE: u8 = 255;
@@ -98,6 +99,8 @@ pub struct Rows {
     pub(crate) original_lengths: Vec<u32>,
     pub(crate) sources: Vec<Source>,
     ids_by_source: HashMap<Source, u16, RandomState>,
+    /// Some message holds an LF, or ended with NUL: DATA cannot be the content as it is.
+    pub(crate) needs_line_ends: bool,
     limits: RowLimits,
 }
 
@@ -115,6 +118,7 @@ impl Rows {
             original_lengths: Vec::new(),
             sources: Vec::new(),
             ids_by_source: HashMap::default(),
+            needs_line_ends: false,
             limits,
         }
     }
@@ -145,6 +149,8 @@ impl Rows {
             [text @ .., 0] => (text, 0, message.flags.with(Flags::ENDED_NUL)),
             text => (text, b'\n', message.flags),
         };
+        // Looked for here, where the text is in cache, and not in the whole content again.
+        self.needs_line_ends |= end == 0 || memchr(b'\n', text).is_some();
         self.content.extend_from_slice(text);
         self.content.push(end);
         self.received_ns.push(message.received_ns);
@@ -191,6 +197,7 @@ impl Rows {
         self.original_lengths.clear();
         self.sources.clear();
         self.ids_by_source.clear();
+        self.needs_line_ends = false;
     }
 
     /// Puts messages that all have the kernel's time in the order of these, by way of `spare`. Others stay in the order in
