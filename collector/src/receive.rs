@@ -35,7 +35,7 @@ pub struct Feed {
     next_sequence: u64,
     current: Option<Box<Block>>,
     block_age: Duration,
-    /// Whether only the reserve is left, as of the last look.
+    /// Whether only the reserve was left in this batch.
     shedding: bool,
     /// Shed in this batch, by severity.
     shed: [u64; 8],
@@ -143,14 +143,18 @@ impl Feed {
         self.current = Some(block);
     }
 
-    /// Publishes what the current block holds, and looks whether shedding goes on. Once a batch.
+    /// Looks whether shedding goes on.
+    pub fn begin_batch(&mut self) {
+        self.shedding = self.shedding && self.pool().is_down_to_reserve();
+    }
+
+    /// Publishes what the current block holds, and what was shed.
     pub fn end_batch(&mut self) {
         if let Some(block) = &self.current {
             self.pool().publish(block);
         }
         if self.shedding {
             self.publish_shed();
-            self.shedding = self.pool().is_down_to_reserve();
         }
     }
 

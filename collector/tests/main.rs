@@ -4,6 +4,8 @@
 //! * `bytes`: what is sent comes back byte for byte, with its sender;
 //! * `streams`: TCP loses nothing, in either framing, and waits rather than drop;
 //! * `accounting`: what is missing is in the ledger, to the message;
+//! * `overload`: what cannot be stored is shed by severity, within bounded memory;
+//! * `steering`: which receiver gets a datagram, and that reading gives the order back;
 //! * `shutdown`: nothing received is lost by a signal;
 //! * `segments`: rotation, sealing, reading while writing, other tools;
 //! * `admin`: the HTTP routes;
@@ -21,8 +23,10 @@ mod claims {
     mod admin;
     mod bytes;
     mod config_file;
+    mod overload;
     mod refusals;
     mod segments;
     mod shutdown;
+    mod steering;
     mod streams;
 }

@@ -159,6 +159,7 @@ pub struct Messages {
     bytes: Vec<u8>,
     /// Where each ends in `bytes`, and where its tag begins.
     ends: Vec<(usize, usize)>,
+    severities: Vec<Severity>,
 }
 
 impl Messages {
@@ -167,7 +168,7 @@ impl Messages {
     /// # Errors
     /// [`MessageError`].
     pub fn make(content: &Content, run: RunTag, seed: u64) -> Result<Self, MessageError> {
-        let mut messages = Self { bytes: Vec::new(), ends: Vec::new() };
+        let mut messages = Self { bytes: Vec::new(), ends: Vec::new(), severities: Vec::new() };
         let mut rng = Rng::with_seed(seed);
         let header = HeaderMaker::new(content);
         match &content.text {
@@ -177,33 +178,34 @@ impl Messages {
                 }
                 for _ in 0..MADE {
                     let bytes = rng.usize(*min_bytes..=*max_bytes);
-                    let header = header.make(&mut rng);
+                    let (severity, header) = header.make(&mut rng);
                     let least = header.len() + TAG_BYTES;
                     let room = bytes.checked_sub(least).ok_or(MessageError::TooSmall { asked: bytes, least })?;
-                    messages.push(&header, run, &made_text(&mut rng, room));
+                    messages.push(severity, &header, run, &made_text(&mut rng, room));
                 }
             }
             Text::Corpus(path) => {
                 for (number, line) in corpus_lines(path)?.split(|byte| *byte == b'\n').enumerate() {
-                    let header = header.make(&mut rng);
+                    let (severity, header) = header.make(&mut rng);
                     let bytes = header.len() + TAG_BYTES + line.len();
                     if bytes > MESSAGE_BYTES_MAX {
                         let what = format!("line {} of {} with header and tag", number + 1, path.display());
                         return Err(MessageError::TooLarge { what, bytes });
                     }
-                    messages.push(&header, run, line);
+                    messages.push(severity, &header, run, line);
                 }
             }
         }
         Ok(messages)
     }
 
-    fn push(&mut self, header: &str, run: RunTag, text: &[u8]) {
+    fn push(&mut self, severity: Severity, header: &str, run: RunTag, text: &[u8]) {
         self.bytes.extend_from_slice(header.as_bytes());
         let tag_start = self.bytes.len();
         self.bytes.extend_from_slice(&tag::blank(run));
         self.bytes.extend_from_slice(text);
         self.ends.push((self.bytes.len(), tag_start));
+        self.severities.push(severity);
     }
 
     /// Distinct messages.
@@ -232,6 +234,17 @@ impl Messages {
         let tag_offset = out.len() + tag_start - start;
         out.extend_from_slice(&self.bytes[start..end]);
         tag::fill(&mut out[tag_offset..], tag);
+    }
+
+    /// How many of the first `count` messages of the rotation are of each severity.
+    #[must_use]
+    pub fn count_severities(&self, count: u64) -> [u64; 8] {
+        let (rounds, rest) = (count / self.severities.len() as u64, count % self.severities.len() as u64);
+        let mut counts = [0; 8];
+        for (number, severity) in self.severities.iter().enumerate() {
+            counts[*severity as usize] += rounds + u64::from((number as u64) < rest);
+        }
+        counts
     }
 
     fn range(&self, number: u64) -> (usize, usize, usize) {
@@ -272,14 +285,16 @@ impl<'a> HeaderMaker<'a> {
         Self { content, stamp }
     }
 
-    fn make(&self, rng: &mut Rng) -> String {
+    fn make(&self, rng: &mut Rng) -> (Severity, String) {
         let Origin { facility, host, program, process } = Origin::choose(rng);
-        let pri = facility * 8 + self.content.severities.choose(rng) as u8;
+        let severity = self.content.severities.choose(rng);
+        let pri = facility * 8 + severity as u8;
         let stamp = &self.stamp;
-        match self.content.format {
+        let header = match self.content.format {
             Format::Rfc3164 => format!("<{pri}>{stamp} {host} {program}[{process}]: "),
             Format::Rfc5424 => format!("<{pri}>1 {stamp} {host} {program} {process} - - "),
-        }
+        };
+        (severity, header)
     }
 }
 
@@ -440,6 +455,11 @@ mod tests {
         let errors = (0..100_000).filter(|_| severities.choose(&mut rng) == Severity::Error).count();
         assert!((1_500..2_500).contains(&errors), "{errors}");
         assert_eq!(severities.to_string(), "debug:98,err:2");
+        let messages = Messages::make(&Content { severities, ..Content::default() }, RunTag::new(RUN), 1).unwrap();
+        let round = messages.len() as u64;
+        let counts = messages.count_severities(round);
+        assert_eq!((counts.iter().sum::<u64>(), counts[3] + counts[7]), (round, round));
+        assert_eq!(messages.count_severities(3 * round + 1).iter().sum::<u64>(), 3 * round + 1);
         for wrong in ["", "debug:", "loud:1", "err:0", "err,"] {
             assert!(wrong.parse::<Severities>().unwrap_err().contains("emerg"), "{wrong}");
         }

@@ -1,5 +1,6 @@
 //! `run.json`: what was planned and what was sent, for `verify` and for people. `docs/loadgen.md` describes the fields.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,8 @@ pub struct Report {
     pub sent_bytes: u64,
     /// Messages sent on each flow; their sequence numbers are 0 to this.
     pub sent_by_flow: Vec<u64>,
+    /// Messages sent of each severity.
+    pub sent_by_severity: BTreeMap<String, u64>,
     /// Times that the kernel had no memory for a message, which was then offered again.
     pub send_refused: u64,
     /// From the first message to the last, seconds.

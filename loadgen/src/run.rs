@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use logboom_syslog::Severity;
 
 use crate::message::{Content, MessageError, Messages};
 use crate::pacer::{Pacer, Step};
@@ -97,7 +98,7 @@ pub fn run(order: &Order) -> Result<Report, RunError> {
         sender.join()
     });
     match sent {
-        Ok(sent) => Ok(report(order, number, &sent)),
+        Ok(sent) => Ok(report(order, number, &messages, &sent)),
         Err(panic) => std::panic::resume_unwind(panic),
     }
 }
@@ -202,7 +203,7 @@ fn watch(order: &Order, sent_so_far: &AtomicU64, is_finished: &dyn Fn() -> bool)
     bar.finish_and_clear();
 }
 
-fn report(order: &Order, run: u32, sent: &Sent) -> Report {
+fn report(order: &Order, run: u32, messages: &Messages, sent: &Sent) -> Report {
     let total: u64 = sent.by_flow.iter().sum();
     let elapsed_seconds = sent.elapsed.as_secs_f64();
     let is_stream = order.target.transport == Transport::Tcp;
@@ -230,6 +231,11 @@ fn report(order: &Order, run: u32, sent: &Sent) -> Report {
         sent: total,
         sent_bytes: sent.bytes,
         sent_by_flow: sent.by_flow.clone(),
+        sent_by_severity: Severity::ALL
+            .into_iter()
+            .zip(messages.count_severities(total))
+            .map(|(severity, count)| (severity.keyword().to_owned(), count))
+            .collect(),
         send_refused: sent.refused,
         elapsed_seconds,
         achieved_rate: per(total as f64, elapsed_seconds),
