@@ -232,7 +232,11 @@ impl Writer {
         let mut kept = std::mem::take(&mut failed.progress().kept);
         while let Some(block) = kept.pop_front() {
             if let Err((error, block)) = self.write_kept(block) {
-                tracing::error!("writing again what a failed sync left in doubt: {error}");
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::error!(
+                        "writing again what a failed sync left in doubt: {error}; it is tried until it works"
+                    );
+                }
                 kept.push_front(block);
                 break;
             }
