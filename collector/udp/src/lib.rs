@@ -9,7 +9,7 @@
 //! * [`SendBatch`]: many datagrams a call, the other way;
 //! * [`thread`]: processors and priorities of the calling thread;
 //! * [`clock`]: wall clock and boot-time clock;
-//! * [`file`]: because all `unsafe` is here, one call on files.
+//! * [`mod@file`]: because all `unsafe` is here, one call on files.
 
 pub mod clock;
 pub mod file;
