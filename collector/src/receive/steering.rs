@@ -13,9 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use logboom_udp::{ReceiveSocket, Steering};
+use logboom_udp::{ReceiveSocket, Steering, stamp_arrivals};
 
-use super::NO_BLOCK_SLEEP;
 use crate::config;
 use crate::ledger::Ledger;
 
@@ -129,7 +128,10 @@ impl Steerer {
     }
 
     fn take_kernel_times(&self) -> io::Result<()> {
-        self.groups.iter().flat_map(|(_, group)| group).try_for_each(|socket| socket.stamp_arrivals())?;
+        if self.wants_kernel_times() {
+            return Ok(());
+        }
+        stamp_arrivals(self.groups.iter().flat_map(|(_, group)| group).map(|socket| &**socket))?;
         self.kernel_times.store(true, Ordering::Release);
         Ok(())
     }
@@ -179,11 +181,12 @@ impl Steerer {
     /// would choose a closed door, so groups go back to the hash. `wake` wakes all receivers.
     pub fn prepare_to_close(&self, wake: impl Fn()) {
         const CHANGE_OVER_MAX: Duration = Duration::from_secs(2);
+        const LOOK_INTERVAL: Duration = Duration::from_millis(1);
         if self.receivers() > 1 && self.take_kernel_times().is_ok() {
             let since = Instant::now();
             wake();
             while !self.all_are_stamping() && since.elapsed() < CHANGE_OVER_MAX {
-                std::thread::sleep(NO_BLOCK_SLEEP);
+                std::thread::sleep(LOOK_INTERVAL);
             }
         }
         self.lock_mode().take();

@@ -22,6 +22,6 @@ pub mod thread;
 
 pub use receive::{DATAGRAM_BYTES_MAX, ReceiveRing, Received};
 pub use send::{SEGMENTS_MAX, SendBatch};
-pub use socket::{BufferUse, ReceiveSocket, bind_group};
+pub use socket::{BufferUse, ReceiveSocket, bind_group, stamp_arrivals};
 pub use sockopt::kernel_receive_buffer_max;
 pub use steering::Steering;

@@ -15,7 +15,7 @@ pub struct Received<'a> {
     pub address: IpAddr,
     /// Port of the sender.
     pub port: u16,
-    /// When the kernel took it, ns since the Unix epoch, on a socket with [`crate::ReceiveSocket::stamp_arrivals`].
+    /// When the kernel took it, ns since the Unix epoch, on a socket of [`crate::stamp_arrivals`].
     pub arrived_ns: Option<u64>,
     payload: &'a [u8],
     length: u32,

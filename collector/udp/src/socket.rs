@@ -131,16 +131,6 @@ impl ReceiveSocket {
         Ok(self.dropped.fetch_max(widened, Ordering::AcqRel).max(widened))
     }
 
-    /// Has the kernel tell when each datagram arrived ([`crate::Received::arrived_ns`]; SO_TIMESTAMPNS, socket(7)). Those
-    /// already queued are stamped when they are read. Returns once arrivals are stamped.
-    ///
-    /// # Errors
-    /// What setsockopt(2) says; TimedOut when arrivals are still not stamped after a second.
-    pub fn stamp_arrivals(&self) -> io::Result<()> {
-        set_int(self.as_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
-        wait_for_stamps()
-    }
-
     /// Lets the kernel join datagrams of one sender and length into trains (UDP_GRO, udp(7)). It then counts a train that
     /// it drops as one: [`ReceiveSocket::dropped`] becomes a lower bound.
     ///
@@ -185,12 +175,20 @@ impl AsRawFd for ReceiveSocket {
     }
 }
 
-/// Waits until the kernel stamps what arrives: it patches its code in a work queue after the first socket asks
+/// Has the kernel tell when each datagram arrived at `sockets` ([`crate::Received::arrived_ns`]; SO_TIMESTAMPNS, socket(7)).
+/// Those already queued are stamped when they are read.
+///
+/// Returns once arrivals are stamped: the kernel patches its code in a work queue after the first socket asks
 /// (net_enable_timestamp, net/core/dev.c), and until then a datagram gets the time at which it is read.
-fn wait_for_stamps() -> io::Result<()> {
+///
+/// # Errors
+/// What setsockopt(2) says; TimedOut when arrivals are still not stamped after a second.
+pub fn stamp_arrivals<'a>(sockets: impl IntoIterator<Item = &'a ReceiveSocket>) -> io::Result<()> {
     const TRIES: u32 = 1_000;
+    let stamp = |socket: &ReceiveSocket| set_int(socket.as_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1);
+    sockets.into_iter().try_for_each(stamp)?;
     let own = bind_group((Ipv4Addr::LOCALHOST, 0).into(), 1, 1 << 16, false)?.remove(0);
-    set_int(own.as_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
+    stamp(&own)?;
     let mut ring = ReceiveRing::new(1, 1);
     for _ in 0..TRIES {
         own.socket.send_to(&[0], own.address)?;

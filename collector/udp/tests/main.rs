@@ -5,7 +5,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
-use logboom_udp::{ReceiveRing, ReceiveSocket, SendBatch, Steering, bind_group, clock, thread};
+use logboom_udp::{ReceiveRing, ReceiveSocket, SendBatch, Steering, bind_group, clock, stamp_arrivals, thread};
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -221,7 +221,7 @@ fn a_train_arrives_as_the_datagrams_it_was_made_from_joined_or_not() {
 #[test]
 fn the_kernel_tells_when_a_datagram_arrived_and_not_when_it_was_read() {
     let socket = bind("127.0.0.1:0", 1).unwrap().remove(0);
-    socket.stamp_arrivals().unwrap();
+    stamp_arrivals([&socket]).unwrap();
     let from = sender(socket.address());
     let before = clock::realtime_ns();
     from.send_to(b"first", socket.address()).unwrap();
