@@ -120,6 +120,8 @@ pub struct Store {
     pub block_age: Time,
     /// zstd level of messages.
     pub level: i32,
+    /// Whether compression yields while blocks pile up.
+    pub hurry: bool,
     /// Size at which a segment is sealed.
     pub segment_size: Size,
     /// Age at which a segment is sealed.
@@ -202,6 +204,7 @@ impl Default for Store {
             block_size: Size::mib(1),
             block_age: Time::secs(1),
             level: 1,
+            hurry: true,
             segment_size: Size::mib(256),
             segment_age: Time::secs(3600),
             sync: Time::secs(1),

@@ -71,6 +71,8 @@ pub struct WriterCounts {
     pub stored_bytes: Counter,
     /// Blocks written.
     pub blocks: Counter,
+    /// Of these, blocks that were not compressed because others waited.
+    pub plain_blocks: Counter,
     /// Messages that the disk would not take.
     pub write_failed: Counter,
 }

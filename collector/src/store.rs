@@ -1,6 +1,7 @@
 //! From blocks to files: writers encode and write, one thread syncs and seals.
 
 pub mod directory;
+mod effort;
 #[cfg(test)]
 mod faults;
 mod rotate;

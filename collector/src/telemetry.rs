@@ -23,7 +23,7 @@ use crate::receive::steering::{Mode, Steerer};
 use crate::store::unsynced::Unsynced;
 
 /// Name and meaning of every metric, in the order of the data path.
-pub const METRICS: [(&str, &str); 34] = [
+pub const METRICS: [(&str, &str); 35] = [
     ("logboom_build_info", "Always 1; the label tells the version."),
     ("logboom_received_datagrams_total", "Datagrams taken from the sockets of a listener."),
     ("logboom_received_messages_total", "Messages taken from a listener, whatever became of them."),
@@ -47,6 +47,7 @@ pub const METRICS: [(&str, &str); 34] = [
     ("logboom_pool_free_blocks", "Blocks of the pool that nobody holds."),
     ("logboom_stored_messages_total", "Messages in blocks on disk."),
     ("logboom_stored_blocks_total", "Blocks on disk."),
+    ("logboom_stored_plain_blocks_total", "Of these, blocks not compressed because too many others waited."),
     ("logboom_raw_bytes_total", "Text of these messages, line ends included."),
     ("logboom_stored_bytes_total", "Bytes written for them."),
     ("logboom_write_seconds", "Time that the write of one block took."),
@@ -251,6 +252,7 @@ fn copy_storing(ledger: &Ledger) {
     let sum = |count: &dyn Fn(&WriterCounts) -> u64| ledger.writers.iter().map(|writer| count(writer)).sum();
     counter!("logboom_stored_messages_total").absolute(sum(&|counts| counts.stored.get()));
     counter!("logboom_stored_blocks_total").absolute(sum(&|counts| counts.blocks.get()));
+    counter!("logboom_stored_plain_blocks_total").absolute(sum(&|counts| counts.plain_blocks.get()));
     counter!("logboom_raw_bytes_total").absolute(sum(&|counts| counts.raw_bytes.get()));
     counter!("logboom_stored_bytes_total").absolute(sum(&|counts| counts.stored_bytes.get()));
 }

@@ -32,9 +32,20 @@ pub enum EncodeError {
     },
 }
 
+/// How DATA is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// At the encoder's level.
+    Level,
+    /// Not at all: a zstd frame of literals, an order of magnitude faster.
+    None,
+}
+
 /// Encodes blocks; holds the compressors' memory, so keep one per thread.
 pub struct Encoder {
     data: zstd::bulk::Compressor<'static>,
+    level: i32,
+    compression: Compression,
     columns: ColumnWriter,
     column: Vec<u8>,
     newlines: Vec<u32>,
@@ -49,7 +60,30 @@ impl Encoder {
         let mut data = zstd::bulk::Compressor::new(level)?;
         data.include_contentsize(true)?;
         data.include_checksum(true)?;
-        Ok(Self { data, columns: ColumnWriter::new()?, column: Vec::new(), newlines: Vec::new() })
+        Ok(Self {
+            data,
+            level,
+            compression: Compression::Level,
+            columns: ColumnWriter::new()?,
+            column: Vec::new(),
+            newlines: Vec::new(),
+        })
+    }
+
+    /// Compresses DATA so from the next block on.
+    ///
+    /// # Errors
+    /// When zstd has no memory.
+    pub fn set_compression(&mut self, compression: Compression) -> io::Result<()> {
+        if compression != self.compression {
+            self.data.set_compression_level(match compression {
+                Compression::Level => self.level,
+                // Its fastest level: it looks for matches so rarely that it finds none.
+                Compression::None => zstd::zstd_safe::min_c_level(),
+            })?;
+            self.compression = compression;
+        }
+        Ok(())
     }
 
     /// Writes DATA and META of `rows` to `out`, which is cleared first. `listeners` are those that the rows' sources

@@ -46,7 +46,7 @@ mod error;
 pub use builder::SegmentBuilder;
 pub use decode::{Decoder, check_block};
 pub use directory::{SegmentFile, list_segments};
-pub use encode::{EncodeError, Encoder};
+pub use encode::{Compression, EncodeError, Encoder};
 pub use error::{Damage, FormatError};
 pub use frame::ReadAt;
 pub use index::BlockEntry;

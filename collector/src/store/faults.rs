@@ -1,5 +1,6 @@
 //! The store on a disk that fails: writers and the sync thread, as they are, over a [`Storage`] that refuses on demand.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
@@ -237,6 +238,28 @@ fn a_directory_that_takes_no_file_leaves_none_without_a_block() {
     });
     assert_eq!((books.stored, books.write_failed, books.difference()), (0, 10, 0));
     assert_eq!(list_segments(directory.path()).unwrap(), []);
+}
+
+#[test]
+fn compression_yields_while_more_than_half_of_the_pool_waits() {
+    for (hurry, held, plain) in [(true, 0, false), (true, 40, true), (false, 40, false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = config();
+        config.store.hurry = hurry;
+        let taken = RefCell::new(Vec::new());
+        let plain_blocks = Cell::new(0);
+        let books = store(directory.path(), 30, &config, |number, _, ledger| {
+            // One block at a time, so that none waits but those held here.
+            wait_until(|| ledger.read().stored == u64::from(number));
+            plain_blocks.set(ledger.writers[0].plain_blocks.get());
+            if number == 10 {
+                taken.borrow_mut().extend((0..held).map_while(|_| ledger.pool.take()));
+            }
+        });
+        assert_eq!((books.stored, books.difference()), (30, 0));
+        assert_eq!(plain_blocks.get() > 0, plain, "hurry {hurry}, {held} of 64 blocks held");
+        assert_eq!(stored(directory.path()).0, (0..30).collect::<Vec<_>>());
+    }
 }
 
 #[test]

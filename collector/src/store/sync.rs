@@ -84,6 +84,7 @@ impl Syncer {
     }
 
     fn sync_all(&self) {
+        self.unsynced.sync_begins();
         for segment in &self.segments {
             self.sync(segment);
         }
@@ -111,7 +112,7 @@ impl Syncer {
         match &synced {
             Ok(()) => {
                 progress.synced_bytes = written_bytes;
-                take_synced(&mut progress.kept, written_bytes).for_each(|block| self.unsynced.release(block.bytes));
+                take_synced(&mut progress.kept, written_bytes).for_each(|block| self.unsynced.release(*block));
             }
             Err(error) => {
                 progress.has_failed = true;

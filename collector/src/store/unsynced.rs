@@ -2,15 +2,16 @@
 //! from here. Bounded; the buffers are used again, so that nothing is allocated block by block.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use logboom_segment::{BlockEntry, Loss, Source};
+use logboom_segment::{BlockEntry, Compression, Loss, Source};
 
 /// A block as it was written.
 #[derive(Debug)]
 pub(crate) struct KeptBlock {
     pub(crate) bytes: Vec<u8>,
+    pub(crate) compression: Compression,
     pub(crate) entry: BlockEntry,
     pub(crate) sources: Vec<Source>,
     pub(crate) losses: Vec<Loss>,
@@ -21,14 +22,41 @@ pub(crate) struct KeptBlock {
 pub struct Unsynced {
     limit_bytes: usize,
     held_bytes: AtomicUsize,
-    free: Mutex<Vec<Vec<u8>>>,
+    sync_is_asked: AtomicBool,
+    free: Mutex<Free>,
+}
+
+/// Apart, because a buffer that once held a plain block takes its memory for good: with a compressed one in it, it would
+/// count for a fraction of that.
+#[derive(Debug, Default)]
+struct Free {
+    compressed: Vec<Vec<u8>>,
+    plain: Vec<Vec<u8>>,
+}
+
+impl Free {
+    fn of(&mut self, compression: Compression) -> &mut Vec<Vec<u8>> {
+        match compression {
+            Compression::Level => &mut self.compressed,
+            Compression::None => &mut self.plain,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.compressed.iter().chain(&self.plain).map(Vec::capacity).sum()
+    }
 }
 
 impl Unsynced {
     /// At most `limit_bytes`, and one block more for each writer.
     #[must_use]
     pub fn new(limit_bytes: usize) -> Self {
-        Self { limit_bytes, held_bytes: AtomicUsize::new(0), free: Mutex::default() }
+        Self {
+            limit_bytes,
+            held_bytes: AtomicUsize::new(0),
+            sync_is_asked: AtomicBool::new(false),
+            free: Mutex::default(),
+        }
     }
 
     /// Bytes kept now.
@@ -37,14 +65,31 @@ impl Unsynced {
         self.held_bytes.load(Ordering::Acquire)
     }
 
+    /// Bytes that may be kept.
+    #[must_use]
+    pub fn bytes_max(&self) -> usize {
+        self.limit_bytes
+    }
+
     /// Whether no more may be written before a sync.
     pub(crate) fn is_full(&self) -> bool {
         self.bytes() >= self.limit_bytes
     }
 
+    /// Whether it is time to ask for a sync, said once until [`Unsynced::sync_begins`]: at half of the bound, so that the
+    /// disk works while the other half fills.
+    pub(crate) fn asks_for_sync(&self) -> bool {
+        self.bytes() >= self.limit_bytes / 2 && !self.sync_is_asked.swap(true, Ordering::AcqRel)
+    }
+
+    /// Notes that all that is written so far is being synced.
+    pub(crate) fn sync_begins(&self) {
+        self.sync_is_asked.store(false, Ordering::Release);
+    }
+
     /// A buffer to encode into.
-    pub(crate) fn buffer(&self) -> Vec<u8> {
-        self.lock_free().pop().unwrap_or_default()
+    pub(crate) fn buffer(&self, compression: Compression) -> Vec<u8> {
+        self.lock_free().of(compression).pop().unwrap_or_default()
     }
 
     /// Notes a block that is now kept.
@@ -53,22 +98,21 @@ impl Unsynced {
     }
 
     /// Takes back the bytes of a kept block.
-    pub(crate) fn release(&self, bytes: Vec<u8>) {
-        self.held_bytes.fetch_sub(bytes.len(), Ordering::AcqRel);
-        self.give_back(bytes);
+    pub(crate) fn release(&self, block: KeptBlock) {
+        self.held_bytes.fetch_sub(block.bytes.len(), Ordering::AcqRel);
+        self.give_back(block.bytes, block.compression);
     }
 
     /// Takes back a buffer that was not kept.
-    pub(crate) fn give_back(&self, buffer: Vec<u8>) {
+    pub(crate) fn give_back(&self, buffer: Vec<u8>, compression: Compression) {
         let mut free = self.lock_free();
         // Buffers are at most as many as were ever kept at once; of memory that lies idle, no more than the bound.
-        let idle: usize = free.iter().map(Vec::capacity).sum();
-        if idle + buffer.capacity() + self.bytes() <= self.limit_bytes {
-            free.push(buffer);
+        if free.bytes() + buffer.capacity() + self.bytes() <= self.limit_bytes {
+            free.of(compression).push(buffer);
         }
     }
 
-    fn lock_free(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+    fn lock_free(&self) -> std::sync::MutexGuard<'_, Free> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,8 +7,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use logboom_segment::{BlockHeader, EncodeError, Encoder, Loss, LossPlace, RunId, SegmentName};
+use logboom_segment::{BlockHeader, Compression, EncodeError, Encoder, Loss, LossPlace, RunId, SegmentName};
 
+use super::effort::{Costs, Pressure, compression};
 use super::rotate::{RotateLimits, is_due};
 use super::segment::{OpenSegment, SegmentHandle};
 use super::storage::Storage;
@@ -51,6 +52,8 @@ pub struct Writer {
     queue: BlockReceiver,
     context: WriterContext,
     encoder: Encoder,
+    costs: Costs,
+    hurries: bool,
     limits: RotateLimits,
     segment: Option<OpenSegment>,
     /// Its own segments that are not all on disk, the open one among them.
@@ -82,6 +85,8 @@ impl Writer {
             queue,
             context,
             encoder: Encoder::new(store.level)?,
+            costs: Costs::default(),
+            hurries: store.hurry,
             limits: RotateLimits { bytes: store.segment_size.get(), age: store.segment_age.get() },
             segment: None,
             unsettled: Vec::new(),
@@ -153,31 +158,53 @@ impl Writer {
             noted_ns: block.noted_ns,
         };
         let listeners = &self.context.listeners;
-        let mut bytes = self.context.unsynced.buffer();
-        let entry = self.encoder.encode(&mut block.rows, &header, listeners, &block.losses, &mut bytes);
+        let compression = self.choose_compression();
+        let mut bytes = self.context.unsynced.buffer(compression);
+        let begun = Instant::now();
+        let entry = self
+            .encoder
+            .set_compression(compression)
+            .map_err(EncodeError::from)
+            .and_then(|()| self.encoder.encode(&mut block.rows, &header, listeners, &block.losses, &mut bytes));
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
-                self.context.unsynced.give_back(bytes);
+                self.context.unsynced.give_back(bytes, compression);
                 return Err(error.into());
             }
         };
+        if compression == Compression::Level {
+            self.costs.note_compressed(entry.content_bytes as usize, bytes.len(), begun.elapsed());
+        }
         let (sources, losses) = (block.rows.sources().to_vec(), block.losses.clone());
-        let kept = Box::new(KeptBlock { bytes, entry, sources, losses });
+        let kept = Box::new(KeptBlock { bytes, compression, entry, sources, losses });
         let block_bytes = kept.bytes.len();
         // Before it is written: the sync thread may let it go at once.
         self.context.unsynced.hold(block_bytes);
         let begun = Instant::now();
         self.write_kept(kept).map_err(|(error, kept)| {
-            self.context.unsynced.release(kept.bytes);
+            self.context.unsynced.release(*kept);
             error
         })?;
         self.context.times.write_seconds.record(begun.elapsed());
+        self.costs.note_written(block_bytes, begun.elapsed());
         let counts = &self.context.ledger.writers[self.number];
         counts.blocks.add(1);
+        counts.plain_blocks.add(u64::from(compression == Compression::None));
         counts.raw_bytes.add(u64::from(entry.content_bytes));
         counts.stored_bytes.add(block_bytes as u64);
         Ok(())
+    }
+
+    fn choose_compression(&self) -> Compression {
+        let (pool, unsynced) = (&self.context.ledger.pool, &self.context.unsynced);
+        let pressure = Pressure {
+            free_blocks: pool.free(),
+            blocks: pool.blocks(),
+            unsynced_bytes: unsynced.bytes(),
+            unsynced_bytes_max: unsynced.bytes_max(),
+        };
+        if self.hurries { compression(pressure, self.costs) } else { Compression::Level }
     }
 
     /// Writes an encoded block to the open segment, or to a new one.
@@ -211,11 +238,13 @@ impl Writer {
 
     /// Waits while too much is not synced: a slow disk then shows in the queue.
     fn wait_for_room(&mut self) {
-        if !self.context.unsynced.is_full() {
-            return;
-        }
-        self.context.sync.send(SyncOrder::Now);
-        while self.context.unsynced.is_full() {
+        loop {
+            if self.context.unsynced.asks_for_sync() {
+                self.context.sync.send(SyncOrder::Now);
+            }
+            if !self.context.unsynced.is_full() {
+                return;
+            }
             std::thread::sleep(NO_ROOM_SLEEP);
             self.save_what_failed();
         }

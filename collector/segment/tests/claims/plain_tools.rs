@@ -1,6 +1,6 @@
 use std::io::Read;
 
-use logboom_segment::Message;
+use logboom_segment::{Compression, Message};
 
 use super::sample::{START_NS, Writer, header, message, three_blocks};
 
@@ -23,6 +23,21 @@ fn lines_equal_messages_for_a_decoder_that_knows_nothing_of_us() {
     let expected = b"one\ntwo\x1Ewith a line feed\n\nthree\nfour\n\x1E\x1E\nfive\n";
     assert_eq!(zstdcat(&writer.bytes), expected, "growing");
     assert_eq!(zstdcat(&writer.seal()), expected, "sealed");
+}
+
+#[test]
+fn blocks_that_were_not_compressed_read_as_any_other() {
+    let text = "<34>Oct 11 22:14:15 host su: attempt for lonvick on /dev/pts/8 ".repeat(10);
+    let mut writer = Writer::new();
+    let mut sizes = Vec::new();
+    for compression in [Compression::Level, Compression::None, Compression::Level] {
+        writer.encoder.set_compression(compression).unwrap();
+        (0..100).for_each(|_| writer.rows.append(&message(text.as_bytes(), START_NS)).unwrap());
+        sizes.push(writer.block(&header(0, sizes.len() as u64), &[]).data_bytes as usize);
+    }
+    let content_bytes = 100 * (text.len() + 1);
+    assert!(sizes[0] < content_bytes / 10 && sizes[1] > content_bytes && sizes[2] == sizes[0], "{sizes:?}");
+    assert_eq!(zstdcat(&writer.seal()), format!("{text}\n").repeat(300).as_bytes());
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub(crate) fn header(receiver: u32, sequence: u64) -> BlockHeader {
 pub(crate) struct Writer {
     pub(crate) bytes: Vec<u8>,
     pub(crate) builder: SegmentBuilder,
-    encoder: Encoder,
+    pub(crate) encoder: Encoder,
     pub(crate) rows: Rows,
     block: Vec<u8>,
 }
