@@ -14,7 +14,7 @@ use crate::rows::Source;
 ///
 /// Holds at most [`BLOCKS_MAX`] entries of 96 B, and the sources up to
 /// [`INDEX_SOURCES_MAX`](crate::limits::INDEX_SOURCES_MAX).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SegmentBuilder {
     blocks: Vec<BlockEntry>,
     bytes: u64,
@@ -24,6 +24,8 @@ pub struct SegmentBuilder {
     ids_by_source: HashMap<Source, u32, RandomState>,
     listeners: Vec<String>,
     losses: BTreeMap<(LossPlace, u8), u64>,
+    rewritten: Option<i8>,
+    recovered: bool,
 }
 
 impl Default for SegmentBuilder {
@@ -37,6 +39,8 @@ impl Default for SegmentBuilder {
             ids_by_source: HashMap::default(),
             listeners: Vec::new(),
             losses: BTreeMap::new(),
+            rewritten: None,
+            recovered: false,
         }
     }
 }
@@ -100,6 +104,16 @@ impl SegmentBuilder {
         }
     }
 
+    /// A segment that is written anew from another at `level` of zstd; `recovered` as that is.
+    pub(crate) fn rewritten(level: i8, recovered: bool) -> Self {
+        Self { rewritten: Some(level), recovered, ..Self::default() }
+    }
+
+    /// Notes that it is sealed by a later run: its blocks may stand in another file as well.
+    pub(crate) fn set_recovered(&mut self) {
+        self.recovered = true;
+    }
+
     /// Passes over damaged bytes, behind which the next block stands.
     pub(crate) fn skip(&mut self, bytes: u64) {
         self.bytes += bytes;
@@ -139,6 +153,13 @@ impl SegmentBuilder {
 
     pub(crate) fn into_index(self) -> Index {
         let losses = self.losses.into_iter().map(|((place, detail), messages)| Loss { place, detail, messages });
-        Index { blocks: self.blocks, sources: self.sources, listeners: self.listeners, losses: losses.collect() }
+        Index {
+            blocks: self.blocks,
+            sources: self.sources,
+            listeners: self.listeners,
+            losses: losses.collect(),
+            rewritten: self.rewritten,
+            recovered: self.recovered,
+        }
     }
 }

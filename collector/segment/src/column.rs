@@ -40,6 +40,11 @@ pub(crate) enum Column {
     Entries = 11,
     /// Index: for each block the varint number of its sources, then varint indices into [`Column::Sources`].
     BlockSources = 12,
+    /// A joined block: for each of its parts the varint number of its messages, and the zigzag varint of its boot-time
+    /// clock minus that of the part before (of the first: minus the block's).
+    Parts = 13,
+    /// Index of a rewritten segment: the zstd level of the rewrite, one signed byte.
+    Rewritten = 14,
 }
 
 const HEAD_BYTES: usize = 12;
@@ -51,8 +56,8 @@ const REPEATED: u8 = 2;
 /// Below this, a zstd frame's own 10 to 13 bytes eat the gain.
 const ZSTD_WORTH_BYTES: usize = 48;
 
-/// Columns gain little from higher levels and are written on the data path.
-const LEVEL: i32 = 1;
+/// On the data path columns gain little from higher levels.
+pub(crate) const LEVEL_FAST: i32 = 1;
 
 /// Writes columns behind a frame's fixed fields.
 pub(crate) struct ColumnWriter {
@@ -62,8 +67,9 @@ pub(crate) struct ColumnWriter {
 }
 
 impl ColumnWriter {
-    pub(crate) fn new() -> std::io::Result<Self> {
-        let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
+    /// A writer at `level`, on zstd's own scale.
+    pub(crate) fn new(level: i32) -> std::io::Result<Self> {
+        let mut compressor = zstd::bulk::Compressor::new(level)?;
         compressor.include_checksum(false)?; // The frame's own CRC32C covers it.
         Ok(Self { compressor, compressed: Vec::new(), expanded_bytes: 0 })
     }
@@ -330,7 +336,7 @@ mod tests {
 
         #[test]
         fn any_column_comes_back(bytes in proptest::collection::vec(any::<u8>(), 0..2000), count in 1usize..50) {
-            let mut writer = ColumnWriter::new().unwrap();
+            let mut writer = ColumnWriter::new(LEVEL_FAST).unwrap();
             let (mut stored, mut out) = (Vec::new(), Vec::new());
             writer.put(&mut stored, Column::Length, &bytes).unwrap();
             writer.put_repeated(&mut stored, Column::Source, &[1, 2, 3], count);

@@ -3,6 +3,7 @@
 use crate::column::{Column, ColumnReader, Columns, Fields, unzigzag};
 use crate::encode::NEWLINE_SUBSTITUTE;
 use crate::error::FormatError;
+use crate::index::BlockEntry;
 use crate::meta::{Meta, check_crc};
 use crate::rows::{Flags, RowLimits, Rows};
 
@@ -41,6 +42,32 @@ impl Decoder {
             rows.clear();
         }
         decoded
+    }
+
+    /// As [`Decoder::decode`], but of a joined block only the messages of `wanted`, one of the blocks it was joined from or
+    /// several that follow each other.
+    ///
+    /// # Errors
+    /// [`FormatError`]; `rows` is then empty.
+    pub fn decode_part(
+        &mut self,
+        block: &[u8],
+        wanted: &BlockEntry,
+        rows: &mut Rows,
+    ) -> Result<Vec<String>, FormatError> {
+        let listeners = self.decode(block, rows)?;
+        let (_, meta) = check_block(block)?;
+        let (mut sequence, mut before, mut count) = (meta.header.sequence_first, 0, 0);
+        for part in meta.parts(self)? {
+            if sequence < wanted.sequence_first {
+                before += part.messages as usize;
+            } else if sequence <= wanted.sequence_last {
+                count += part.messages as usize;
+            }
+            sequence = sequence.saturating_add(1);
+        }
+        rows.keep(before, count);
+        Ok(listeners)
     }
 
     fn decode_into(&mut self, block: &[u8], rows: &mut Rows) -> Result<Vec<String>, FormatError> {

@@ -4,10 +4,12 @@ use std::io;
 
 use memchr::memchr_iter;
 
-use crate::column::{Column, ColumnWriter, put_varint, zigzag};
+use crate::column::{Column, ColumnWriter, LEVEL_FAST, put_varint, zigzag};
 use crate::frame::ZSTD_MAGIC;
 use crate::limits::{CONTENT_BYTES_MAX, EXPANDED_BYTES_MAX, LISTENERS_MAX, ROWS_MAX};
-use crate::meta::{BlockHeader, Loss, Meta, finish_frame, put_fixed, put_listeners, put_losses, put_sources};
+use crate::meta::{
+    BlockHeader, Loss, Meta, Part, finish_frame, put_fixed, put_listeners, put_losses, put_parts, put_sources,
+};
 use crate::rows::{PriSet, Rows};
 use crate::{BlockEntry, column::Columns};
 
@@ -64,7 +66,7 @@ impl Encoder {
             data,
             level,
             compression: Compression::Level,
-            columns: ColumnWriter::new()?,
+            columns: ColumnWriter::new(level.max(LEVEL_FAST))?,
             column: Vec::new(),
             newlines: Vec::new(),
         })
@@ -101,8 +103,24 @@ impl Encoder {
         losses: &[Loss],
         out: &mut Vec<u8>,
     ) -> Result<BlockEntry, EncodeError> {
+        self.encode_joined(rows, header, &[], listeners, losses, out)
+    }
+
+    /// As [`Encoder::encode`], for a block that was joined from `parts`: one for each sequence number of `header`.
+    ///
+    /// # Errors
+    /// [`EncodeError`]; `out` is then empty.
+    pub fn encode_joined(
+        &mut self,
+        rows: &mut Rows,
+        header: &BlockHeader,
+        parts: &[Part],
+        listeners: &[String],
+        losses: &[Loss],
+        out: &mut Vec<u8>,
+    ) -> Result<BlockEntry, EncodeError> {
         out.clear();
-        let encoded = self.encode_into(rows, header, listeners, losses, out);
+        let encoded = self.encode_into(rows, header, parts, listeners, losses, out);
         if encoded.is_err() {
             out.clear();
         }
@@ -113,6 +131,7 @@ impl Encoder {
         &mut self,
         rows: &mut Rows,
         header: &BlockHeader,
+        parts: &[Part],
         listeners: &[String],
         losses: &[Loss],
         out: &mut Vec<u8>,
@@ -130,6 +149,11 @@ impl Encoder {
         self.columns.start();
         self.put_rows(out, rows, meta.received_min_ns)?;
         self.put_dictionaries(out, rows, listeners, losses)?;
+        if parts.len() > 1 {
+            self.column.clear();
+            put_parts(&mut self.column, header.boot_ns, parts);
+            self.columns.put(out, Column::Parts, &self.column)?;
+        }
         check_limit("columns of a block, bytes", self.columns.expanded_bytes(), EXPANDED_BYTES_MAX)?;
         finish_frame(out, 0, meta.data_bytes as usize);
         Ok(BlockEntry::new(&meta, 0, out.len() - meta.data_bytes as usize))

@@ -6,13 +6,13 @@
 //! | 4 | 4 | bytes that follow |
 //! | 8 | 4 | tag `LBIX` |
 //! | 12 | 2 | version |
-//! | 14 | 2 | flags: bit 0, the sources were too many and are left out |
+//! | 14 | 2 | flags: bit 0, the sources were too many and are left out; bit 1, sealed by a later run |
 //! | 16 | 4 | blocks |
 //! | 20 | 4 | zero |
-//! | 24 | | columns: entries, sources, listeners, sources of each block, losses in total |
+//! | 24 | | columns: entries, sources, listeners, sources of each block, losses in total, level of a rewrite |
 //! | end - 16 | 16 | trailer as in META, with 0 bytes of DATA |
 
-use crate::column::{Column, ColumnWriter, Columns, Fields};
+use crate::column::{Column, ColumnWriter, Columns, Fields, LEVEL_FAST};
 use crate::decode::Decoder;
 use crate::error::FormatError;
 use crate::frame::{META_MAGIC, SEEK_TABLE_MAGIC};
@@ -30,6 +30,7 @@ pub(crate) const INDEX_TAG: [u8; 4] = *b"LBIX";
 pub(crate) const ENTRY_BYTES: usize = 96;
 
 const FLAG_SOURCES_LEFT_OUT: u16 = 1;
+const FLAG_RECOVERED: u16 = 2;
 
 /// Where a block stands in its file and what it holds: enough to pass over it, or to read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,10 +129,14 @@ pub(crate) struct Index {
     pub(crate) listeners: Vec<String>,
     /// Losses of all blocks, summed by place and detail.
     pub(crate) losses: Vec<Loss>,
+    /// The zstd level at which the segment was written anew, if it was.
+    pub(crate) rewritten: Option<i8>,
+    /// Sealed by a later run than the one that wrote it.
+    pub(crate) recovered: bool,
 }
 
 /// The sources of a segment, and which of them each block holds.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct IndexSources {
     pub(crate) all: Vec<Source>,
     /// For each block: how many, then which, as varints.
@@ -142,7 +147,8 @@ impl Index {
     /// Writes the index frame and the seek table behind it.
     pub(crate) fn put(&self, out: &mut Vec<u8>) -> std::io::Result<()> {
         let start = out.len();
-        let flags = if self.sources.is_none() { FLAG_SOURCES_LEFT_OUT } else { 0 };
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        let flags = flag(self.sources.is_none(), FLAG_SOURCES_LEFT_OUT) | flag(self.recovered, FLAG_RECOVERED);
         out.extend_from_slice(&META_MAGIC.to_le_bytes());
         out.extend_from_slice(&[0; 4]); // Stated by `finish_frame`.
         out.extend_from_slice(&INDEX_TAG);
@@ -150,7 +156,7 @@ impl Index {
         out.extend_from_slice(&flags.to_le_bytes());
         out.extend_from_slice(&(self.blocks.len() as u32).to_le_bytes());
         out.extend_from_slice(&[0; 4]);
-        let mut columns = ColumnWriter::new()?;
+        let mut columns = ColumnWriter::new(LEVEL_FAST)?;
         let mut column = Vec::with_capacity(self.blocks.len() * ENTRY_BYTES);
         for entry in &self.blocks {
             entry.put(&mut column);
@@ -168,6 +174,9 @@ impl Index {
         column.clear();
         put_losses(&mut column, &self.losses);
         columns.put(out, Column::Losses, &column)?;
+        if let Some(level) = self.rewritten {
+            columns.put(out, Column::Rewritten, &level.to_le_bytes())?;
+        }
         finish_frame(out, start, start);
         let index_bytes = out.len() - start;
         put_seek_table(out, &self.blocks, index_bytes);
@@ -196,6 +205,8 @@ impl Index {
             },
             listeners: parse_listeners(decoder.expand(columns, Column::Listeners)?)?,
             losses: parse_losses(decoder.expand(columns, Column::Losses)?)?,
+            recovered: flags & FLAG_RECOVERED != 0,
+            rewritten: decoder.expand(columns, Column::Rewritten)?.first().map(|level| i8::from_le_bytes([*level])),
         })
     }
 }

@@ -41,6 +41,8 @@ mod decode;
 
 mod merge;
 
+mod rewrite;
+
 mod error;
 
 pub use builder::SegmentBuilder;
@@ -51,7 +53,8 @@ pub use error::{Damage, FormatError};
 pub use frame::ReadAt;
 pub use index::BlockEntry;
 pub use merge::{BlockRef, Merge};
-pub use meta::{BlockHeader, Loss, LossPlace, Meta};
+pub use meta::{BlockHeader, Loss, LossPlace, Meta, Part};
 pub use name::{FileState, RunId, SegmentName};
-pub use reader::{Segment, read_block};
+pub use reader::{Segment, Unsealed, read_block};
+pub use rewrite::{Recompress, Rewrite, RewriteError, RewriteGoal, is_worth_rewriting, plan_joins};
 pub use rows::{Flags, Full, Message, PRI_NONE, PriSet, RowLimits, Rows, Source};

@@ -26,7 +26,7 @@
 
 use std::net::IpAddr;
 
-use crate::column::{Column, Columns, Fields};
+use crate::column::{Column, Columns, Fields, put_varint, unzigzag, zigzag};
 use crate::decode::Decoder;
 use crate::error::FormatError;
 use crate::frame::META_MAGIC;
@@ -113,6 +113,15 @@ impl Loss {
             None => losses.push(self),
         }
     }
+}
+
+/// What was a block of its own before a rewrite joined it with those behind it. Its sequence number follows from its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Messages in it.
+    pub messages: u32,
+    /// CLOCK_BOOTTIME when it was begun, ns.
+    pub boot_ns: u64,
 }
 
 /// The META frame of one block, decoded but for its columns.
@@ -259,6 +268,23 @@ impl<'a> Meta<'a> {
         parse_listeners(reader.expand(self.columns, Column::Listeners)?)
     }
 
+    /// The blocks that it was joined from, one for each sequence number; itself where it was not.
+    ///
+    /// # Errors
+    /// When the column is not what the format says.
+    pub fn parts(&self, reader: &mut Decoder) -> Result<Vec<Part>, FormatError> {
+        let parts = parse_parts(reader.expand(self.columns, Column::Parts)?, self.header.boot_ns)?;
+        let sequences = self.header.sequence_last.checked_sub(self.header.sequence_first);
+        if parts.is_empty() && sequences == Some(0) {
+            return Ok(vec![Part { messages: self.messages, boot_ns: self.header.boot_ns }]);
+        }
+        let messages: u64 = parts.iter().map(|part| u64::from(part.messages)).sum();
+        if sequences != (parts.len() as u64).checked_sub(1) || messages != u64::from(self.messages) {
+            return Err(FormatError::Columns("the parts of a joined block are not those that META says"));
+        }
+        Ok(parts)
+    }
+
     /// What was lost since the previous block of the same receiver.
     ///
     /// # Errors
@@ -340,6 +366,26 @@ pub(crate) fn parse_listeners(bytes: &[u8]) -> Result<Vec<String>, FormatError> 
         listeners.push(url.to_owned());
     }
     Ok(listeners)
+}
+
+pub(crate) fn put_parts(out: &mut Vec<u8>, boot_ns: u64, parts: &[Part]) {
+    let mut previous_ns = boot_ns;
+    for part in parts {
+        put_varint(out, u64::from(part.messages));
+        put_varint(out, zigzag(std::mem::replace(&mut previous_ns, part.boot_ns), part.boot_ns));
+    }
+}
+
+fn parse_parts(bytes: &[u8], mut boot_ns: u64) -> Result<Vec<Part>, FormatError> {
+    let mut fields = Fields::new(bytes);
+    let mut parts = Vec::new();
+    while !fields.is_empty() {
+        let part = (|| Some((u32::try_from(fields.varint()?).ok()?, fields.varint()?)))();
+        let (messages, code) = part.ok_or(FormatError::Columns("a part is cut short or out of range"))?;
+        boot_ns = unzigzag(boot_ns, code);
+        parts.push(Part { messages, boot_ns });
+    }
+    Ok(parts)
 }
 
 pub(crate) fn put_losses(out: &mut Vec<u8>, losses: &[Loss]) {

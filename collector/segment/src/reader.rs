@@ -5,7 +5,7 @@ use memchr::memmem;
 use crate::builder::SegmentBuilder;
 use crate::decode::{Decoder, check_block};
 use crate::error::{Damage, FormatError};
-use crate::frame::{Frame, META_MAGIC, ReadAt, frame_at, read_exact, read_up_to};
+use crate::frame::{Frame, META_MAGIC, ReadAt, Snapshot, frame_at, read_exact, read_up_to};
 use crate::index::{BlockEntry, INDEX_TAG, Index, put_seek_table, seek_table_bytes};
 use crate::limits::{DATA_BYTES_MAX, META_BYTES_MAX};
 use crate::meta::{Loss, TRAILER_BYTES, Trailer, check_crc};
@@ -24,6 +24,10 @@ pub struct Segment {
     pub listeners: Vec<String>,
     /// What was lost while it was filled, summed by place and detail.
     pub losses: Vec<Loss>,
+    /// The zstd level at which the segment was written anew, if it was.
+    pub rewritten: Option<i8>,
+    /// Sealed by a later run than the one that wrote it, which may have written some of its blocks to another file as well.
+    pub recovered: bool,
     /// Ranges that are not what the format says, with something whole behind them.
     pub damage: Vec<Damage>,
     /// Bytes at the end that are not a whole block: one being written, or one that never was completed.
@@ -36,8 +40,8 @@ impl Segment {
     /// # Errors
     /// [`FormatError::Io`] when the file cannot be read, [`FormatError::Version`] when a later version wrote it; all
     /// else that is wrong is told in [`Segment::damage`] and [`Segment::tail_bytes`].
-    pub fn open(file: &impl ReadAt, decoder: &mut Decoder) -> Result<Self, FormatError> {
-        match sealed_index(file, decoder) {
+    pub fn open(file: &(impl ReadAt + ?Sized), decoder: &mut Decoder) -> Result<Self, FormatError> {
+        match sealed_index(&Snapshot::take(file)?, decoder) {
             Ok(Some(index)) => Ok(Self { sealed: true, ..Self::from_index(index) }),
             Err(error @ (FormatError::Io(_) | FormatError::Version { .. })) => Err(error),
             Ok(None) | Err(_) => Self::walk(file, decoder),
@@ -48,39 +52,8 @@ impl Segment {
     ///
     /// # Errors
     /// As [`Segment::open`].
-    pub fn walk(file: &impl ReadAt, decoder: &mut Decoder) -> Result<Self, FormatError> {
-        let size = file.size()?;
-        let mut walk = Walk {
-            file,
-            decoder,
-            builder: SegmentBuilder::new(),
-            damage: Vec::new(),
-            bytes: Vec::new(),
-            sealed: false,
-        };
-        let mut tail_bytes = 0;
-        while walk.builder.bytes() < size {
-            let offset = walk.builder.bytes();
-            let error = match walk.step() {
-                Ok(Step::Block) => continue,
-                Ok(Step::Sealed { end }) => {
-                    walk.sealed = end == size;
-                    tail_bytes = size - end;
-                    break;
-                }
-                Ok(Step::Unfinished) => FormatError::Frame("a block begins here but is not whole"),
-                Err(error @ (FormatError::Io(_) | FormatError::Version { .. })) => return Err(error),
-                Err(error) => error,
-            };
-            let Some(next) = walk.find_whole(offset + 1, size)? else {
-                tail_bytes = size - offset;
-                break;
-            };
-            walk.damage.push(Damage { offset, bytes: next - offset, error });
-            walk.builder.skip(next - offset);
-        }
-        let Walk { builder, damage, sealed, .. } = walk;
-        Ok(Self { sealed, damage, tail_bytes, ..Self::from_index(builder.into_index()) })
+    pub fn walk(file: &(impl ReadAt + ?Sized), decoder: &mut Decoder) -> Result<Self, FormatError> {
+        Ok(Walked::walk(file, decoder)?.into_segment())
     }
 
     fn from_index(index: Index) -> Self {
@@ -89,6 +62,8 @@ impl Segment {
             sources: index.sources.map(|sources| sources.all),
             listeners: index.listeners,
             losses: index.losses,
+            rewritten: index.rewritten,
+            recovered: index.recovered,
             ..Self::default()
         }
     }
@@ -100,11 +75,90 @@ impl Segment {
     }
 }
 
+/// A segment file that its collector left behind, and what makes it whole.
+#[derive(Debug)]
+pub struct Unsealed {
+    /// What it holds.
+    pub segment: Segment,
+    /// Where its last whole block ends: what lies behind that is to be cut off, unless it is sealed already.
+    pub blocks_end: u64,
+    /// What lies behind that may hold part of a message, and is worth keeping: not so a piece of an index.
+    pub tail_is_block: bool,
+    /// Index and seek table, to be written at [`Unsealed::blocks_end`].
+    pub end: Vec<u8>,
+}
+
+impl Unsealed {
+    /// Walks a file that nobody writes to any more.
+    ///
+    /// # Errors
+    /// As [`Segment::open`].
+    pub fn walk(file: &(impl ReadAt + ?Sized), decoder: &mut Decoder) -> Result<Self, FormatError> {
+        let walked = Walked::walk(file, decoder)?;
+        let (blocks_end, tail_is_block) = (walked.builder.bytes(), walked.tail_is_block);
+        let mut builder = walked.builder.clone();
+        builder.set_recovered();
+        let end = builder.seal()?;
+        Ok(Self { segment: walked.into_segment(), blocks_end, tail_is_block, end })
+    }
+}
+
+/// What a walk from the first byte to the last has found.
+struct Walked {
+    builder: SegmentBuilder,
+    rewritten: Option<i8>,
+    recovered: bool,
+    damage: Vec<Damage>,
+    sealed: bool,
+    tail_bytes: u64,
+    tail_is_block: bool,
+}
+
+impl Walked {
+    fn walk(file: &(impl ReadAt + ?Sized), decoder: &mut Decoder) -> Result<Self, FormatError> {
+        let file = Snapshot::take(file)?;
+        let size = file.size()?;
+        let (builder, bytes) = (SegmentBuilder::new(), Vec::new());
+        let mut walk =
+            Walk { file: &file, decoder, builder, damage: Vec::new(), bytes, rewritten: None, recovered: false };
+        let (mut sealed, mut tail_bytes, mut tail_is_block) = (false, 0, false);
+        while walk.builder.bytes() < size {
+            let offset = walk.builder.bytes();
+            let error = match walk.step() {
+                Ok(Step::Block) => continue,
+                Ok(Step::Sealed { end }) => {
+                    sealed = end == size;
+                    tail_bytes = size - end;
+                    break;
+                }
+                Ok(Step::Unfinished) => FormatError::Frame("a block begins here but is not whole"),
+                Err(error @ (FormatError::Io(_) | FormatError::Version { .. })) => return Err(error),
+                Err(error) => error,
+            };
+            let Some(next) = walk.find_whole(offset + 1, size)? else {
+                tail_bytes = size - offset;
+                tail_is_block = !walk.index_begins_at(offset)?;
+                break;
+            };
+            walk.damage.push(Damage { offset, bytes: next - offset, error });
+            walk.builder.skip(next - offset);
+        }
+        let Walk { builder, damage, rewritten, recovered, .. } = walk;
+        Ok(Self { builder, rewritten, recovered, damage, sealed, tail_bytes, tail_is_block })
+    }
+
+    fn into_segment(self) -> Segment {
+        let Self { builder, rewritten, recovered, damage, sealed, tail_bytes, .. } = self;
+        let index = builder.into_index();
+        Segment { sealed, damage, tail_bytes, rewritten, recovered, ..Segment::from_index(index) }
+    }
+}
+
 /// Reads DATA and META of `entry` into `out`.
 ///
 /// # Errors
 /// [`FormatError`] when the file ends before the block does, or cannot be read.
-pub fn read_block(file: &impl ReadAt, entry: &BlockEntry, out: &mut Vec<u8>) -> Result<(), FormatError> {
+pub fn read_block(file: &(impl ReadAt + ?Sized), entry: &BlockEntry, out: &mut Vec<u8>) -> Result<(), FormatError> {
     if entry.block_bytes() > DATA_BYTES_MAX + META_BYTES_MAX {
         return Err(FormatError::TooLarge {
             what: "block",
@@ -116,7 +170,7 @@ pub fn read_block(file: &impl ReadAt, entry: &BlockEntry, out: &mut Vec<u8>) -> 
 }
 
 /// The index of a sealed file, found from its end; `None` when there is no seek table.
-fn sealed_index(file: &impl ReadAt, decoder: &mut Decoder) -> Result<Option<Index>, FormatError> {
+fn sealed_index(file: &(impl ReadAt + ?Sized), decoder: &mut Decoder) -> Result<Option<Index>, FormatError> {
     let size = file.size()?;
     let mut footer = [0; 9];
     let Some(footer_offset) = size.checked_sub(footer.len() as u64) else { return Ok(None) };
@@ -138,7 +192,7 @@ fn sealed_index(file: &impl ReadAt, decoder: &mut Decoder) -> Result<Option<Inde
     }
     check_crc(&bytes)?;
     let index = Index::parse(&bytes, decoder)?;
-    let blocks_end = index.blocks.last().map_or(0, |block| block.offset + block.block_bytes() as u64);
+    let blocks_end = index.blocks.last().map_or(0, |block| block.offset.saturating_add(block.block_bytes() as u64));
     if blocks_end <= index_offset { Ok(Some(index)) } else { Err(FormatError::Frame("the index overlaps its blocks")) }
 }
 
@@ -157,7 +211,8 @@ struct Walk<'a, F> {
     builder: SegmentBuilder,
     damage: Vec<Damage>,
     bytes: Vec<u8>,
-    sealed: bool,
+    rewritten: Option<i8>,
+    recovered: bool,
 }
 
 impl<F: ReadAt> Walk<'_, F> {
@@ -202,12 +257,20 @@ impl<F: ReadAt> Walk<'_, F> {
         if index.blocks != self.builder.blocks() && self.damage.is_empty() {
             return Err(FormatError::Frame("the index does not name the blocks that are there"));
         }
+        (self.rewritten, self.recovered) = (index.rewritten, index.recovered);
         // The table has no checksum of its own, but only one is right.
         let mut table = Vec::new();
         put_seek_table(&mut table, &index.blocks, index_bytes);
         let index_end = offset + index_bytes as u64;
         let whole = read_exact(self.file, index_end, table.len(), &mut self.bytes)?.is_some() && self.bytes == table;
         Ok(Step::Sealed { end: if whole { index_end + table.len() as u64 } else { index_end } })
+    }
+
+    /// Whether what begins at `offset`, where a block should, is an index: no DATA begins with the magic of META.
+    fn index_begins_at(&mut self, offset: u64) -> Result<bool, FormatError> {
+        let mut head = [0; 4];
+        let filled = read_up_to(self.file, &mut head, offset)?;
+        Ok(META_MAGIC.to_le_bytes().starts_with(&head[..filled]))
     }
 
     /// Looks for the next whole block or index that begins at `from` or later, by the magic of its META.

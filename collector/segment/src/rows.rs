@@ -186,6 +186,42 @@ impl Rows {
         Ok(id)
     }
 
+    /// Puts all messages of `other` behind its own, or none.
+    ///
+    /// # Errors
+    /// [`Full`] when a limit would be passed; nothing was changed.
+    pub(crate) fn append_all(&mut self, other: &Self) -> Result<(), Full> {
+        let new_sources = other.sources.iter().filter(|source| !self.ids_by_source.contains_key(*source)).count();
+        let fits = self.content.len() + other.content.len() < self.limits.content_bytes
+            && self.len() + other.len() <= self.limits.rows
+            && self.sources.len() + new_sources <= self.limits.sources;
+        if !fits {
+            return Err(Full);
+        }
+        other.messages().try_for_each(|message| self.append(&message))
+    }
+
+    /// Keeps `count` messages from `first` on.
+    pub(crate) fn keep(&mut self, first: usize, count: usize) {
+        if first == 0 && count >= self.len() {
+            return;
+        }
+        let mut kept = Self::new(RowLimits { content_bytes: 0, rows: 0, sources: 0 });
+        kept.set_limits(RowLimits { content_bytes: usize::MAX, rows: usize::MAX, sources: usize::MAX });
+        for message in self.messages().skip(first).take(count) {
+            let appended = kept.append(&message);
+            debug_assert!(appended.is_ok(), "without limits there is room");
+        }
+        *self = kept;
+    }
+
+    /// Rows that were decoded, to be appended to: they know neither limits nor which of their sources has which number.
+    pub(crate) fn set_limits(&mut self, limits: RowLimits) {
+        self.limits = limits;
+        self.ids_by_source = self.sources.iter().zip(0..).map(|(source, id)| (*source, id)).collect();
+        self.needs_line_ends = true;
+    }
+
     /// Forgets every message; the memory stays.
     pub fn clear(&mut self) {
         self.content.clear();
