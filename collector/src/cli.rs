@@ -11,7 +11,7 @@ use tracing::level_filters::LevelFilter;
 use crate::config::{Config, ConfigError, LogLevel, Overrides, load};
 use crate::read::print::{Format, Printer};
 use crate::read::select::{TimeRange, parse_time};
-use crate::read::{ReadError, scan, stat, verify};
+use crate::read::{ReadError, default_directories, scan, stat, verify};
 
 /// Where a packaged collector has its configuration.
 const SYSTEM_CONFIG: &str = "/etc/logboom/logboom.toml";
@@ -35,7 +35,16 @@ enum Command {
     /// Sum up what is stored.
     Stat(Summary),
     /// Check every stored byte; exit 1 if anything is damaged.
-    Verify(Summary),
+    Verify(Verify),
+}
+
+#[derive(Args)]
+struct Verify {
+    #[command(flatten)]
+    summary: Summary,
+    /// Copy what is whole of each damaged file to one beside it, named repaired-FILE.
+    #[arg(long)]
+    repair: bool,
 }
 
 /// A configuration file, and what is set over it.
@@ -47,9 +56,9 @@ struct Configured {
     /// Where to take messages, instead of the configured places: udp://ADDRESS:PORT or tcp://ADDRESS:PORT.
     #[arg(long, value_name = "URL")]
     listen: Vec<String>,
-    /// Where to write segments.
+    /// Where to write segments; several times for several directories.
     #[arg(long, value_name = "DIR")]
-    data_dir: Option<String>,
+    data_dir: Vec<String>,
     /// Where to serve metrics, health, status and ledger.
     #[arg(long, value_name = "ADDRESS:PORT")]
     admin: Option<String>,
@@ -67,13 +76,18 @@ fn parse_assignment(text: &str) -> Result<(String, String), String> {
 
 impl Configured {
     fn load(&self) -> Result<Config, ConfigError> {
+        let array =
+            |texts: &[String]| toml::Value::Array(texts.iter().cloned().map(toml::Value::String).collect()).to_string();
         let mut overrides: Overrides = Vec::new();
         if !self.listen.is_empty() {
-            let urls: Vec<toml::Value> = self.listen.iter().map(|url| toml::Value::String(url.clone())).collect();
-            overrides.push(("listen".into(), toml::Value::Array(urls).to_string()));
+            overrides.push(("listen".into(), array(&self.listen)));
         }
         let quoted = |text: &String| toml::Value::String(text.clone()).to_string();
-        overrides.extend(self.data_dir.as_ref().map(|path| ("data_dir".into(), quoted(path))));
+        match &self.data_dir[..] {
+            [] => {}
+            [path] => overrides.push(("data_dir".into(), quoted(path))),
+            paths => overrides.push(("data_dir".into(), array(paths))),
+        }
         overrides.extend(self.admin.as_ref().map(|address| ("admin.listen".into(), quoted(address))));
         overrides.extend(self.set.iter().cloned());
         load(self.config.as_deref(), &overrides)
@@ -94,8 +108,8 @@ impl Sources {
         if !self.paths.is_empty() {
             return self.paths.clone();
         }
-        let configured = || Some(load(Some(Path::new(SYSTEM_CONFIG)), &Vec::new()).ok()?.data_dir);
-        vec![scan::default_directory(configured)]
+        let configured = || Some(load(Some(Path::new(SYSTEM_CONFIG)), &Vec::new()).ok()?.data_dir.paths().to_vec());
+        default_directories(configured)
     }
 }
 
@@ -160,7 +174,7 @@ pub fn main() -> ExitCode {
         },
         Command::Cat(cat) => read(run_cat(&cat)),
         Command::Stat(summary) => read(run_stat(&summary)),
-        Command::Verify(summary) => read(run_verify(&summary)),
+        Command::Verify(verify) => read(run_verify(&verify)),
     }
 }
 
@@ -213,10 +227,10 @@ fn run_stat(summary: &Summary) -> Result<u8, ReadError> {
     Ok(if complaints.is_empty() { FOUND } else { ERROR })
 }
 
-fn run_verify(summary: &Summary) -> Result<u8, ReadError> {
+fn run_verify(Verify { summary, repair }: &Verify) -> Result<u8, ReadError> {
     let mut decoder = Decoder::new().map_err(ReadError::Zstd)?;
     let mut found = scan::find(&summary.sources.paths(), &mut decoder)?;
-    let verification = verify::verify(&mut found, |complaint| eprintln!("logboom: {complaint}"))?;
+    let verification = verify::verify(&mut found, *repair, |complaint| eprintln!("logboom: {complaint}"))?;
     print_summary(&verification, summary.json)?;
     Ok(if verification.is_clean() { FOUND } else { NONE })
 }

@@ -1,6 +1,7 @@
 //! The data path put together: threads started against it, and stopped along it.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -11,23 +12,18 @@ use tokio::sync::watch;
 
 use crate::bind::{BindError, Bound};
 use crate::block::{BlockPool, ROWS_PER_BLOCK_MAX, SOURCES_PER_BLOCK_MAX};
-use crate::config::{Config, Size};
+use crate::config::{Config, Size, Sync};
 use crate::ledger::{Books, Connections, Ledger};
-use crate::queue::{BlockReceiver, BlockSender, block_queue};
+use crate::queue::{BlockSender, block_queue};
 use crate::receive::Feed;
 use crate::receive::steering::{LoadWatch, Steerer};
 use crate::receive::stream::StreamReceiver;
 use crate::receive::udp::{Stopper, UdpReceiver};
 use crate::store::directory::{DataDirectory, DirectoryError};
 use crate::store::storage::Storage;
-use crate::store::sync::Syncer;
-use crate::store::unsynced::Unsynced;
-use crate::store::writer::{Writer, WriterContext};
+use crate::store::volumes::Volumes;
+use crate::store::{Store, StoreContext, StoreState};
 use crate::telemetry::{Telemetry, Watched};
-
-/// Niceness of writers where receivers may not be real-time threads: at equal priority on one processor, writers cost
-/// 2.7 % of the datagrams at 870,000 a second (`docs/decisions/0001`).
-const WRITER_NICE: i32 = 10;
 
 /// File descriptors beside those of sockets, segments and stream connections: admin connections, polls, the log.
 const DESCRIPTORS_BESIDE: usize = 128;
@@ -80,8 +76,7 @@ pub struct Pipeline {
     stop_streams: watch::Sender<bool>,
     receivers: Vec<JoinHandle<()>>,
     queue: BlockSender,
-    writers: Vec<JoinHandle<()>>,
-    syncer: JoinHandle<()>,
+    store: Store,
     ledger: Arc<Ledger>,
     ready: Arc<AtomicBool>,
 }
@@ -197,9 +192,8 @@ impl Pipeline {
         if let Some(warning) = bound.receive_buffer_warning(config.receive.buffer) {
             tracing::warn!("{warning}");
         }
-        let storage: Arc<dyn Storage> =
-            Arc::new(DataDirectory::open(&config.data_dir, config.store.block_size.as_usize())?);
         let run_id = getrandom::u64().map(RunId).map_err(|error| system("a random run id")(error.into()))?;
+        let store_state = StoreState::new(open_volumes(config, run_id)?, unsynced_bytes(config));
 
         let sockets: Vec<_> =
             bound.udp.iter().flat_map(|(listener, group)| group.iter().map(|s| (*listener, Arc::clone(s)))).collect();
@@ -216,21 +210,16 @@ impl Pipeline {
         let telemetry = Telemetry::start();
         let (queue, queue_ends) = block_queue(plan.pool.blocks(), plan.writers);
 
-        let unsynced = Arc::new(Unsynced::new(config.store.unsynced.as_usize()));
-        let (interval, times) = (config.store.sync.get(), telemetry.store_times());
-        let (syncer, sync) = Syncer::new(Arc::clone(&storage), interval, Arc::clone(&unsynced), times);
-        let context = WriterContext {
-            storage,
+        let context = StoreContext {
+            config,
             run_id,
             listeners: bound.listeners.iter().map(ToString::to_string).collect(),
-            ledger: Arc::clone(&ledger),
-            sync,
-            unsynced: Arc::clone(&unsynced),
+            state: &store_state,
+            ledger: &ledger,
             times: telemetry.store_times(),
+            writers_step_back: !may_outrank(),
         };
-        let writers = start_writers(config, queue_ends, &context)?;
-        drop(context); // Its sender keeps the sync thread alive.
-        let syncer = spawn("sync", || syncer.run())?;
+        let store = Store::start(context, queue_ends).map_err(system("the store's threads"))?;
 
         let descriptors = bound.udp.len() * plan.udp_receivers + 2 * plan.writers + DESCRIPTORS_BESIDE;
         let connections = Arc::new(Connections::new(connection_limit(config.stream.max_connections, descriptors)));
@@ -245,11 +234,10 @@ impl Pipeline {
         let watched = Watched {
             ledger: Arc::clone(&ledger),
             steerer: Arc::clone(&steerer),
-            unsynced,
+            store: store_state,
             listeners: bound.listeners,
             queue: queue.clone(),
             connections,
-            data_dir: config.data_dir.clone(),
             ready: Arc::clone(&ready),
         };
         let pipeline = Self {
@@ -259,8 +247,7 @@ impl Pipeline {
             stop_streams,
             receivers: threads,
             queue,
-            writers,
-            syncer,
+            store,
             ledger,
             ready,
         };
@@ -295,8 +282,7 @@ impl Pipeline {
         self.stop_streams.send_replace(true);
         join_all(self.receivers);
         self.queue.close();
-        join_all(self.writers);
-        join_all(vec![self.syncer]);
+        self.store.join();
         self.ledger.read()
     }
 }
@@ -314,23 +300,17 @@ impl Feeds<'_> {
     }
 }
 
-fn start_writers(
-    config: &Config,
-    queue_ends: Vec<BlockReceiver>,
-    context: &WriterContext,
-) -> Result<Vec<JoinHandle<()>>, StartError> {
-    let steps_back = !may_outrank();
-    let mut writers = Vec::new();
-    for (number, end) in queue_ends.into_iter().enumerate() {
-        let writer = Writer::new(number, end, &config.store, context.clone()).map_err(system("a zstd encoder"))?;
-        writers.push(spawn(&format!("wr-{number}"), move || {
-            if steps_back {
-                warn_if(thread::set_nice(WRITER_NICE), "lowering the priority of a writer");
-            }
-            writer.run();
-        })?);
-    }
-    Ok(writers)
+/// Every data directory, made and locked.
+fn open_volumes(config: &Config, run_id: RunId) -> Result<Volumes, StartError> {
+    let open = |path: &PathBuf| -> Result<Arc<dyn Storage>, StartError> {
+        Ok(Arc::new(DataDirectory::open(path, run_id, config.store.block_size.as_usize())?))
+    };
+    Ok(Volumes::new(config.data_dir.paths().iter().map(open).collect::<Result<_, _>>()?))
+}
+
+/// With a sync after each block, the next waits for it.
+fn unsynced_bytes(config: &Config) -> usize {
+    if config.store.sync == Sync::Block { 1 } else { config.store.unsynced.as_usize() }
 }
 
 fn start_udp(

@@ -120,6 +120,12 @@ impl BlockReceiver {
         }
     }
 
+    /// Whether nothing will come any more but what is in the queue.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.closed.load(Ordering::SeqCst)
+    }
+
     fn park(&self, deadline: Option<Instant>) {
         let asleep = &self.shared.writers[self.number].asleep;
         asleep.store(true, Ordering::SeqCst);

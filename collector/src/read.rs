@@ -33,6 +33,14 @@ pub enum ReadError {
         /// Why.
         error: logboom_segment::FormatError,
     },
+    /// What is whole of a damaged file cannot be copied.
+    #[error("cannot write {path}: {error}")]
+    Repair {
+        /// The copy.
+        path: PathBuf,
+        /// Why.
+        error: logboom_segment::RewriteError,
+    },
     /// zstd has no memory.
     #[error("zstd: {0}")]
     Zstd(std::io::Error),
@@ -47,4 +55,11 @@ impl ReadError {
     pub fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
     }
+}
+
+/// The data directories to read where none is given: `./logboom-data`, then those of the configuration.
+#[must_use]
+pub fn default_directories(configured: impl FnOnce() -> Option<Vec<PathBuf>>) -> Vec<PathBuf> {
+    let here = PathBuf::from("./logboom-data");
+    if here.is_dir() { vec![here] } else { configured().unwrap_or_else(|| vec![here]) }
 }

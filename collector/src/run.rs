@@ -35,7 +35,7 @@ pub fn run(config: &Config) -> Result<ExitCode, StartError> {
     tracing::info!(
         "listening on {}, admin http://{address}, data in {}",
         listeners.join(" "),
-        watched.data_dir.display()
+        watched.store.volumes.all().map(|storage| storage.path().display().to_string()).collect::<Vec<_>>().join(" ")
     );
     let admin =
         Arc::new(Admin { telemetry, watched, run_id: run_id.to_string(), started: jiff::Timestamp::now(), address });

@@ -5,7 +5,6 @@
 //! Prometheus does not see.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,10 +19,13 @@ use crate::config::{ListenUrl, Transport};
 use crate::ledger::{Connections, Ledger, ListenerCounts, WriterCounts};
 use crate::queue::BlockSender;
 use crate::receive::steering::{Mode, Steerer};
-use crate::store::unsynced::Unsynced;
+use crate::store::StoreState;
+use crate::store::retention::Reason;
+use crate::store::storage::Storage;
+use crate::store::volumes::Volumes;
 
 /// Name and meaning of every metric, in the order of the data path.
-pub const METRICS: [(&str, &str); 35] = [
+pub const METRICS: [(&str, &str); 45] = [
     ("logboom_build_info", "Always 1; the label tells the version."),
     ("logboom_received_datagrams_total", "Datagrams taken from the sockets of a listener."),
     ("logboom_received_messages_total", "Messages taken from a listener, whatever became of them."),
@@ -54,9 +56,19 @@ pub const METRICS: [(&str, &str); 35] = [
     ("logboom_sync_seconds", "Time that one sync to disk took."),
     ("logboom_unsynced_seconds", "Age of the oldest message that is written but not synced."),
     ("logboom_unsynced_bytes", "Written blocks that are kept in memory until they are synced."),
-    ("logboom_segments", "Segment files in the data directory."),
+    ("logboom_segments", "Segment files in each data directory."),
     ("logboom_data_dir_used_bytes", "Bytes of these files."),
     ("logboom_data_dir_free_bytes", "Bytes free for us in the data directory's file system."),
+    ("logboom_data_dirs_failing", "Data directories that failed when they were last written to."),
+    ("logboom_recovered_segments_total", "Segments sealed at start that a dead collector had left open."),
+    ("logboom_recovered_torn_bytes_total", "Bytes at their ends that were no whole block; kept in .torn files."),
+    ("logboom_recovered_damaged_ranges_total", "Damaged ranges in the middle of them."),
+    ("logboom_retention_deleted_segments_total", "Segments deleted, by reason."),
+    ("logboom_rewrite_waiting_segments", "Sealed segments that wait to be written anew."),
+    ("logboom_rewrite_waiting_bytes", "Bytes of these."),
+    ("logboom_rewritten_segments_total", "Segments written anew."),
+    ("logboom_rewrite_skipped_segments_total", "Segments left as they are because too many waited."),
+    ("logboom_rewrite_saved_bytes_total", "Bytes that segments became smaller."),
     ("logboom_worker_cpu_seconds_total", "Processor time of each of our threads."),
     ("logboom_ready", "1 while messages are taken."),
 ];
@@ -98,8 +110,8 @@ impl StoreTimes {
 pub struct Watched {
     /// The counts.
     pub ledger: Arc<Ledger>,
-    /// What is written and not yet synced.
-    pub unsynced: Arc<Unsynced>,
+    /// Where messages go.
+    pub store: StoreState,
     /// What decides which receiver gets a datagram.
     pub steerer: Arc<Steerer>,
     /// The listeners, by number.
@@ -108,8 +120,6 @@ pub struct Watched {
     pub queue: BlockSender,
     /// The stream connections.
     pub connections: Arc<Connections>,
-    /// The data directory.
-    pub data_dir: std::path::PathBuf,
     /// Whether messages are taken.
     pub ready: Arc<std::sync::atomic::AtomicBool>,
 }
@@ -119,12 +129,13 @@ pub struct Telemetry {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     store_times: StoreTimes,
-    directory: Mutex<Option<(Instant, DirectoryUse)>>,
+    directories: Mutex<Option<(Instant, Vec<DirectoryUse>)>>,
 }
 
 /// Takes up what the data directory holds.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct DirectoryUse {
+    path: String,
     segments: u64,
     used_bytes: u64,
     free_bytes: u64,
@@ -145,7 +156,7 @@ impl Telemetry {
                 oldest_unsynced_ns: Arc::default(),
             }
         });
-        Self { recorder, handle, store_times, directory: Mutex::new(None) }
+        Self { recorder, handle, store_times, directories: Mutex::new(None) }
     }
 
     /// What the store records to.
@@ -186,24 +197,45 @@ impl Telemetry {
         set(&gauge!("logboom_pool_free_blocks"), pool.free() as u64);
         copy_storing(&watched.ledger);
         gauge!("logboom_unsynced_seconds").set(self.store_times.unsynced().as_secs_f64());
-        set(&gauge!("logboom_unsynced_bytes"), watched.unsynced.bytes() as u64);
-        let directory = self.directory_use(&watched.data_dir);
-        set(&gauge!("logboom_segments"), directory.segments);
-        set(&gauge!("logboom_data_dir_used_bytes"), directory.used_bytes);
-        set(&gauge!("logboom_data_dir_free_bytes"), directory.free_bytes);
+        copy_store_state(&watched.store);
+        for directory in self.directory_uses(&watched.store.volumes) {
+            let labels = [("data_dir", directory.path)];
+            set(&gauge!("logboom_segments", &labels), directory.segments);
+            set(&gauge!("logboom_data_dir_used_bytes", &labels), directory.used_bytes);
+            set(&gauge!("logboom_data_dir_free_bytes", &labels), directory.free_bytes);
+        }
     }
 
-    fn directory_use(&self, path: &Path) -> DirectoryUse {
-        let mut looked = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
-        match *looked {
-            Some((at, directory)) if at.elapsed() < DIRECTORY_LOOK_INTERVAL => directory,
+    fn directory_uses(&self, volumes: &Volumes) -> Vec<DirectoryUse> {
+        let mut looked = self.directories.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*looked {
+            Some((at, directories)) if at.elapsed() < DIRECTORY_LOOK_INTERVAL => directories.clone(),
             _ => {
-                let directory = look_at_directory(path);
-                *looked = Some((Instant::now(), directory));
-                directory
+                let directories: Vec<_> = volumes.all().map(|storage| look_at_directory(&**storage)).collect();
+                *looked = Some((Instant::now(), directories.clone()));
+                directories
             }
         }
     }
+}
+
+fn copy_store_state(store: &StoreState) {
+    set(&gauge!("logboom_unsynced_bytes"), store.unsynced.bytes() as u64);
+    set(&gauge!("logboom_data_dirs_failing"), store.volumes.failing() as u64);
+    let recovered = store.recovered();
+    counter!("logboom_recovered_segments_total").absolute(recovered.segments);
+    counter!("logboom_recovered_torn_bytes_total").absolute(recovered.torn_bytes);
+    counter!("logboom_recovered_damaged_ranges_total").absolute(recovered.damaged);
+    for reason in Reason::ALL {
+        let deleted = counter!("logboom_retention_deleted_segments_total", "reason" => reason.name());
+        deleted.absolute(store.retention.get(reason));
+    }
+    let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    set(&gauge!("logboom_rewrite_waiting_segments"), count(&store.rewrite.waiting));
+    set(&gauge!("logboom_rewrite_waiting_bytes"), count(&store.rewrite.waiting_bytes));
+    counter!("logboom_rewritten_segments_total").absolute(count(&store.rewrite.rewritten));
+    counter!("logboom_rewrite_skipped_segments_total").absolute(count(&store.rewrite.skipped));
+    counter!("logboom_rewrite_saved_bytes_total").absolute(count(&store.rewrite.saved_bytes));
 }
 
 fn copy_receiving(watched: &Watched) {
@@ -288,7 +320,7 @@ fn put_seconds_counters(text: &mut String, watched: &Watched) {
 
 /// Processor time of our named threads, by label: schedstat's first field (Documentation/scheduler/sched-stats.rst), ns.
 fn thread_cpu_seconds() -> Vec<(String, f64)> {
-    const OURS: [&str; 4] = ["rx-", "stream-", "wr-", "sync"];
+    const OURS: [&str; 6] = ["rx-", "stream-", "wr-", "sync", "retention", "rewrite"];
     let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return Vec::new() };
     let mut threads = Vec::new();
     for task in tasks.flatten() {
@@ -303,19 +335,15 @@ fn thread_cpu_seconds() -> Vec<(String, f64)> {
     threads
 }
 
-fn look_at_directory(path: &Path) -> DirectoryUse {
-    let mut directory = DirectoryUse::default();
-    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
-        let is_segment = entry.file_name().to_str().and_then(SegmentName::parse_file_name).is_some();
-        if let Some(metadata) = entry.metadata().ok().filter(|_| is_segment) {
-            directory.segments += 1;
-            directory.used_bytes += metadata.len();
-        }
+fn look_at_directory(storage: &dyn Storage) -> DirectoryUse {
+    let files = storage.list().unwrap_or_default();
+    let segments = || files.iter().filter(|file| SegmentName::parse_file_name(&file.name).is_some());
+    DirectoryUse {
+        path: storage.path().display().to_string(),
+        segments: segments().count() as u64,
+        used_bytes: segments().map(|file| file.bytes).sum(),
+        free_bytes: storage.free_bytes().unwrap_or_default(),
     }
-    if let Ok(filesystem) = rustix::fs::statvfs(path) {
-        directory.free_bytes = filesystem.f_bavail * filesystem.f_frsize;
-    }
-    directory
 }
 
 #[cfg(test)]
@@ -327,11 +355,13 @@ mod tests {
     use crate::block::BlockPool;
     use crate::config::Receive;
     use crate::queue::block_queue;
-    use logboom_segment::{RowLimits, Rows};
+    use crate::store::directory::DataDirectory;
+    use logboom_segment::{RowLimits, Rows, RunId};
 
     #[test]
     fn every_metric_of_the_list_is_there_from_the_start_and_no_other() {
         let directory = tempfile::tempdir().unwrap();
+        let storage: Arc<dyn Storage> = Arc::new(DataDirectory::open(directory.path(), RunId(1), 0).unwrap());
         let limits = RowLimits { content_bytes: 100, rows: 10, sources: 4 };
         let pool = Arc::new(BlockPool::new(4 * Rows::memory_bytes_max(limits), 0.0, limits));
         let socket = logboom_udp::bind_group("127.0.0.1:0".parse().unwrap(), 1, 65_536, false).unwrap().remove(0);
@@ -339,12 +369,11 @@ mod tests {
         let group = vec![(0, vec![Arc::clone(&socket)])];
         let watched = Watched {
             ledger: Arc::new(Ledger::new(1, 1, 1, vec![(0, socket)], pool, true)),
-            unsynced: Arc::new(Unsynced::new(1 << 20)),
+            store: StoreState::new(Volumes::new(vec![storage]), 1 << 20),
             steerer: Arc::new(Steerer::new(group, &Receive::default(), &[0]).unwrap()),
             listeners: vec!["udp://127.0.0.1:514".parse().unwrap()],
             queue: block_queue(4, 1).0,
             connections: Arc::new(Connections::new(1)),
-            data_dir: directory.path().into(),
             ready: Arc::new(AtomicBool::new(true)),
         };
         let telemetry = Telemetry::start();

@@ -243,7 +243,7 @@ mod tests {
         .unwrap();
         assert_eq!((config.receive.tick, config.receive.threads), (Time::millis(0), 2));
         assert_eq!((config.log, config.queue.memory), (LogLevel::Debug, Size::mib(64)));
-        assert_eq!((config.listen.len(), config.data_dir), (1, "/tmp/a = b".into()));
+        assert_eq!((config.listen.len(), config.data_dir), (1, crate::config::DataDirs::One("/tmp/a = b".into())));
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl Admin {
     }
 
     fn status(&self) -> String {
-        let Watched { ledger, listeners, steerer, queue, connections, data_dir, ready, unsynced } = &self.watched;
+        let Watched { ledger, listeners, steerer, queue, connections, ready, store } = &self.watched;
         let sockets = ledger.sockets.iter().map(|(listener, socket)| {
             json!({
                 "listener": listeners.get(usize::from(*listener)).map(ToString::to_string),
@@ -131,7 +131,8 @@ impl Admin {
             "ready": ready.load(std::sync::atomic::Ordering::Acquire),
             "listeners": listeners.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "admin": format!("http://{}", self.address),
-            "data_dir": data_dir,
+            "data_dirs": store.volumes.all().map(|storage| storage.path().display().to_string()).collect::<Vec<_>>(),
+            "data_dirs_failing": store.volumes.failing(),
             "steering": steerer.mode().name(),
             "receivers": ledger.receivers.len(),
             "writers": ledger.writers.len(),
@@ -139,7 +140,7 @@ impl Admin {
             "connections": connections.open(),
             "pool": { "blocks": ledger.pool.blocks(), "free": ledger.pool.free() },
             "queue_blocks": queue.len(),
-            "unsynced_bytes": unsynced.bytes(),
+            "unsynced_bytes": store.unsynced.bytes(),
             "unsynced_seconds": self.telemetry.store_times().unsynced().as_secs_f64(),
         });
         format!("{status:#}\n")

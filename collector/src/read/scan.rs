@@ -1,11 +1,13 @@
 //! Finding segments, and their messages in one order.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use logboom_segment::{
-    BlockRef, Decoder, FileState, FormatError, Merge, Message, Rows, Segment, SegmentFile, list_segments, read_block,
+    BlockEntry, BlockRef, Decoder, FileState, FormatError, Merge, Message, Rows, Segment, SegmentFile, list_segments,
+    read_block,
 };
 
 use super::ReadError;
@@ -22,7 +24,13 @@ pub struct Found {
     /// Its size when it was opened, bytes.
     pub bytes: u64,
     file: Where,
+    /// Which file it was: its inode number, and the time of its last change.
+    identity: Identity,
+    /// The segment that has replaced it since: the same messages, in other blocks.
+    replaced: Option<(Identity, Segment)>,
 }
+
+type Identity = (u64, i64, i64);
 
 /// How to open it again.
 enum Where {
@@ -87,16 +95,59 @@ fn open(mut file: Where, decoder: &mut Decoder) -> Result<Option<Found>, ReadErr
     };
     let path = file.path();
     let refused = |error| ReadError::Segment { path: path.clone(), error };
-    let bytes = opened.metadata().map_err(|error| refused(error.into()))?.len();
+    let metadata = opened.metadata().map_err(|error| refused(error.into()))?;
+    let bytes = metadata.len();
     let segment = Segment::open(&opened, decoder).map_err(refused)?;
     if segment.blocks.is_empty() && bytes > 0 && matches!(file, Where::Path(_)) {
         return Err(refused(FormatError::Frame("this is not a logboom segment")));
     }
     let state = file.state();
-    Ok(Some(Found { path, state, segment, bytes, file }))
+    Ok(Some(Found { path, state, segment, bytes, file, identity: identity(&metadata), replaced: None }))
+}
+
+fn identity(metadata: &Metadata) -> Identity {
+    (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
 }
 
 impl Found {
+    /// Decodes a block that was there when the segment was found. It may have been written anew since, and be part of a larger
+    /// one now.
+    fn decode(
+        &mut self,
+        file: &File,
+        wanted: &BlockEntry,
+        decoder: &mut Decoder,
+        bytes: &mut Vec<u8>,
+        rows: &mut Rows,
+    ) -> Result<Vec<String>, FormatError> {
+        let metadata = file.metadata()?;
+        if !self.is_replaced(&metadata) {
+            read_block(file, wanted, bytes)?;
+            return decoder.decode(bytes, rows);
+        }
+        let replaced = match self.replaced.take() {
+            Some(known) if known.0 == identity(&metadata) => known,
+            _ => (identity(&metadata), Segment::open(file, decoder)?),
+        };
+        let (_, replaced) = self.replaced.insert(replaced);
+        let holds = |block: &&BlockEntry| {
+            (block.run_id, block.receiver) == (wanted.run_id, wanted.receiver)
+                && block.sequence_first <= wanted.sequence_first
+                && wanted.sequence_last <= block.sequence_last
+        };
+        let block = replaced.blocks.iter().find(holds);
+        let block = block.ok_or(FormatError::Frame("the file was replaced by one without this block"))?;
+        read_block(file, block, bytes)?;
+        decoder.decode_part(bytes, wanted, rows)
+    }
+
+    /// Whether `file` is another than the one that was found; one that grew since is the same.
+    fn is_replaced(&self, metadata: &Metadata) -> bool {
+        let (found, now) = (self.identity, identity(metadata));
+        let grew = self.state == FileState::Open && metadata.len() >= self.bytes;
+        found.0 != now.0 || (found != now && !grew)
+    }
+
     /// Opens its file again, under the name it has now.
     ///
     /// # Errors
@@ -138,10 +189,10 @@ pub fn for_each_message(
     let (mut decoder, mut bytes) = (Decoder::new().map_err(ReadError::Zstd)?, Vec::new());
     let mut merge = Merge::new(blocks.collect(), |block: &BlockRef, rows: &mut Rows| {
         let found = &mut found[block.segment];
-        let decoded = files.get(block.segment, &mut found.file).map_err(FormatError::from).and_then(|file| {
-            read_block(file, &block.entry, &mut bytes)?;
-            decoder.decode(&bytes, rows)
-        });
+        let decoded = files
+            .get(block.segment, &mut found.file)
+            .map_err(FormatError::from)
+            .and_then(|file| found.decode(file, &block.entry, &mut decoder, &mut bytes, rows));
         match decoded {
             Ok(listeners) => Some(listeners),
             // Deleted by retention since it was found: no damage.
@@ -180,11 +231,4 @@ impl OpenFiles {
         self.0.push((segment, place.open()?));
         Ok(&self.0[self.0.len() - 1].1)
     }
-}
-
-/// The data directory to read where none is given: `./logboom-data`, then the one of the configuration.
-#[must_use]
-pub fn default_directory(configured: impl FnOnce() -> Option<PathBuf>) -> PathBuf {
-    let here = Path::new("./logboom-data");
-    if here.is_dir() { here.into() } else { configured().unwrap_or_else(|| here.into()) }
 }

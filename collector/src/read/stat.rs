@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use logboom_segment::{Decoder, LossPlace, Rows, read_block};
+use logboom_segment::{Decoder, LossPlace, Rows, Segment, read_block};
 use serde::Serialize;
 
 use super::ReadError;
@@ -77,7 +77,9 @@ fn add_addresses_of_blocks(found: &mut Found, addresses: &mut HashSet<IpAddr>) -
     let Ok(file) = found.reopen() else { return Ok(()) };
     let mut decoder = Decoder::new().map_err(ReadError::Zstd)?;
     let (mut bytes, mut rows) = (Vec::new(), Rows::for_decoding());
-    for block in &found.segment.blocks {
+    // The file may have been written anew since it was found.
+    let Ok(segment) = Segment::open(&file, &mut decoder) else { return Ok(()) };
+    for block in &segment.blocks {
         let decoded = read_block(&file, block, &mut bytes).and_then(|()| decoder.decode(&bytes, &mut rows));
         if decoded.is_ok() {
             addresses.extend(rows.sources().iter().filter_map(|source| source.address));

@@ -1,18 +1,20 @@
 //! Whether every byte that is stored is what was written.
 
 use std::fmt;
-use std::fs::File;
-use std::path::Path;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
-use logboom_segment::{Decoder, FileState, Rows, Segment, read_block};
+use logboom_segment::{Decoder, FileState, Rewrite, RewriteError, RewriteGoal, Rows, Segment, SegmentName, read_block};
 use serde::Serialize;
 
 use super::ReadError;
 use super::scan::Found;
-use crate::store::directory::is_collected_into;
+use crate::store::directory::writing_run;
 
 /// What was found.
-#[derive(Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Verification {
     /// Segment files.
     pub segments: u64,
@@ -22,6 +24,8 @@ pub struct Verification {
     pub damaged_blocks: u64,
     /// Bytes at the ends of files that are no whole block, of collectors that no longer run.
     pub torn_bytes: u64,
+    /// Damaged files whose whole blocks were copied to another.
+    pub repaired_files: u64,
 }
 
 impl Verification {
@@ -33,11 +37,11 @@ impl Verification {
 }
 
 /// Walks every file from its first byte, checks each checksum, decodes each block, and compares what the index says.
-/// Tells `complain` of each thing wrong.
+/// Tells `complain` of each thing wrong. With `repair`, what is whole of a damaged file is copied to one beside it.
 ///
 /// # Errors
-/// When a file cannot be read at all.
-pub fn verify(found: &mut [Found], mut complain: impl FnMut(String)) -> Result<Verification, ReadError> {
+/// When a file cannot be read at all, or the copy cannot be written.
+pub fn verify(found: &mut [Found], repair: bool, mut complain: impl FnMut(String)) -> Result<Verification, ReadError> {
     let mut verification = Verification::default();
     let mut decoder = Decoder::new().map_err(ReadError::Zstd)?;
     for found in found {
@@ -45,39 +49,54 @@ pub fn verify(found: &mut [Found], mut complain: impl FnMut(String)) -> Result<V
         let Ok(file) = found.reopen() else { continue };
         let refused = |error| ReadError::Segment { path: found.path.clone(), error };
         found.segment = Segment::walk(&file, &mut decoder).map_err(refused)?;
+        let was_clean = verification;
         verification.segments += 1;
         verify_blocks(found, &file, &mut decoder, &mut verification, &mut complain);
         verification.damaged_blocks += found.segment.damage.len() as u64;
         found.complaints().into_iter().for_each(&mut complain);
         verify_end(found, &mut verification, &mut complain);
+        let is_damaged =
+            verification.damaged_blocks > was_clean.damaged_blocks || verification.torn_bytes > was_clean.torn_bytes;
+        if repair && is_damaged {
+            let repaired = copy_whole_blocks(found, &file)?;
+            verification.repaired_files += 1;
+            let (from, to) = (found.path.display(), repaired.display());
+            complain(format!(
+                "{from}: its {} messages are in {to}; mv it over the damaged file, or keep both",
+                found.segment.messages()
+            ));
+        }
     }
     Ok(verification)
 }
 
+/// Decodes every block; those that cannot be are taken out of the segment.
 fn verify_blocks(
-    found: &Found,
+    found: &mut Found,
     file: &File,
     decoder: &mut Decoder,
     verification: &mut Verification,
     complain: &mut impl FnMut(String),
 ) {
     let (mut bytes, mut rows) = (Vec::new(), Rows::for_decoding());
-    for block in &found.segment.blocks {
-        match read_block(file, block, &mut bytes).and_then(|()| decoder.decode(&bytes, &mut rows)) {
+    let path = found.path.display();
+    found.segment.blocks.retain(|block| {
+        let decoded = read_block(file, block, &mut bytes).and_then(|()| decoder.decode(&bytes, &mut rows));
+        match &decoded {
             Ok(_) => verification.messages += rows.len() as u64,
             Err(error) => {
                 verification.damaged_blocks += 1;
-                complain(format!("{}: the block at {} is damaged: {error}", found.path.display(), block.offset));
+                complain(format!("{path}: the block at {} is damaged: {error}", block.offset));
             }
         }
-    }
+        decoded.is_ok()
+    });
 }
 
 /// The end of a file that still grows may be half a block; that of a file left behind may not.
 fn verify_end(found: &Found, verification: &mut Verification, complain: &mut impl FnMut(String)) {
     let path = found.path.display();
-    let grows = found.state == FileState::Open && is_collected_into(found.path.parent().unwrap_or(Path::new(".")));
-    if grows {
+    if found.state == FileState::Open && grows(&found.path) {
         return;
     }
     verification.torn_bytes += found.segment.tail_bytes;
@@ -90,9 +109,41 @@ fn verify_end(found: &Found, verification: &mut Verification, complain: &mut imp
     }
 }
 
+/// Whether a collector is running that began this open file.
+fn grows(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).and_then(SegmentName::parse_file_name);
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    name.is_some_and(|(name, _)| writing_run(directory) == Some(name.run_id))
+}
+
+/// Begins the name of a copy: it is then no segment of the directory, and nothing in it is read twice.
+const REPAIRED_PREFIX: &str = "repaired-";
+
+/// Writes what is whole of a segment to a new file beside it, sealed; returns its path.
+fn copy_whole_blocks(found: &Found, file: &File) -> Result<PathBuf, ReadError> {
+    let name = found.path.file_name().unwrap_or_default().to_string_lossy();
+    let name = format!("{REPAIRED_PREFIX}{}", name.trim_end_matches(".open"));
+    let path = found.path.with_file_name(name);
+    let written = write_copy(&path, found, file);
+    written.map_err(|error| ReadError::Repair { path: path.clone(), error })?;
+    Ok(path)
+}
+
+fn write_copy(path: &Path, found: &Found, file: &File) -> Result<(), RewriteError> {
+    let io = |error: std::io::Error| RewriteError::Format(error.into());
+    let mut rewrite = Rewrite::new(&found.segment, RewriteGoal::COPY).map_err(io)?;
+    let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o640).open(path).map_err(io)?;
+    let mut block = Vec::new();
+    while rewrite.next_block(file, &mut block)? {
+        copy.write_all(&block).map_err(io)?;
+    }
+    copy.write_all(&rewrite.end().map_err(io)?).map_err(io)?;
+    copy.sync_all().map_err(io)
+}
+
 impl fmt::Display for Verification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { segments, messages, damaged_blocks, torn_bytes } = self;
+        let Self { segments, messages, damaged_blocks, torn_bytes, repaired_files: _ } = self;
         let verdict = if self.is_clean() { "clean" } else { "DAMAGED" };
         write!(
             f,

@@ -1,14 +1,19 @@
 //! The data directory: made, proven writable, and locked against a second collector.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::storage::{DiskFile, SegmentFile, Storage};
+use logboom_segment::RunId;
+
+use super::storage::{DiskFile, SegmentFile, Storage, StoredFile};
 
 const LOCK_NAME: &str = "logboom.lock";
+/// A run id in hex.
+const RUN_ID_CHARS: u64 = 16;
+
 const PROBE_NAME: &str = "logboom.probe";
 
 /// Tries for the lock go on so long: a reader that looks whether a collector is alive holds it for a moment.
@@ -47,15 +52,17 @@ pub struct DataDirectory {
     path: PathBuf,
     /// Open for syncing: what is created or renamed in it lasts only then.
     handle: File,
+    /// Says in hex which run writes to the directory, while it is locked.
     _lock: File,
 }
 
 impl DataDirectory {
-    /// Makes the directory if need be (mode 0750), locks it, and writes `probe_bytes` to prove that it takes them.
+    /// Makes the directory if need be (mode 0750), locks it for `run_id`, and writes `probe_bytes` to prove that it takes
+    /// them.
     ///
     /// # Errors
     /// [`DirectoryError`], which names the directory and the setting.
-    pub fn open(path: &Path, probe_bytes: usize) -> Result<Self, DirectoryError> {
+    pub fn open(path: &Path, run_id: RunId, probe_bytes: usize) -> Result<Self, DirectoryError> {
         let made = DirBuilder::new().recursive(true).mode(0o750).create(path);
         made.map_err(|error| DirectoryError::Make { path: path.into(), error })?;
         let refused = |error| DirectoryError::Write { path: path.into(), error };
@@ -63,6 +70,7 @@ impl DataDirectory {
         let lock = lock.map_err(refused)?;
         take_lock(&lock, path)?;
         probe(&path.join(PROBE_NAME), probe_bytes).map_err(refused)?;
+        lock.write_all_at(run_id.to_string().as_bytes(), 0).map_err(refused)?;
         let handle = File::open(path).map_err(refused)?;
         Ok(Self { path: path.into(), handle, _lock: lock })
     }
@@ -71,6 +79,23 @@ impl DataDirectory {
 impl Storage for DataDirectory {
     fn create(&self, name: &str) -> io::Result<Box<dyn SegmentFile>> {
         Ok(Box::new(DiskFile::create(&self.path.join(name))?))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn SegmentFile>> {
+        Ok(Box::new(DiskFile::open(&self.path.join(name))?))
+    }
+
+    fn list(&self) -> io::Result<Vec<StoredFile>> {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&self.path)? {
+            let entry = entry?;
+            // Not `Path::metadata`, which follows links; what vanishes meanwhile is not there.
+            let Ok(metadata) = entry.metadata() else { continue };
+            if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
+                files.push(StoredFile { name, bytes: metadata.len(), modified: metadata.modified()? });
+            }
+        }
+        Ok(files)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -85,16 +110,25 @@ impl Storage for DataDirectory {
         self.handle.sync_all()
     }
 
+    fn free_bytes(&self) -> io::Result<u64> {
+        let file_system = rustix::fs::statvfs(&self.path)?;
+        Ok(file_system.f_bavail * file_system.f_frsize)
+    }
+
     fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Whether a collector is running that writes to this directory.
+/// The run that writes to this directory now, if one does: its open segments grow, those of any other were left behind.
 #[must_use]
-pub fn is_collected_into(path: &Path) -> bool {
-    let Ok(lock) = File::open(path.join(LOCK_NAME)) else { return false };
-    matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock))
+pub fn writing_run(path: &Path) -> Option<RunId> {
+    let lock = File::open(path.join(LOCK_NAME)).ok()?;
+    if !matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+        return None;
+    }
+    let run_id = io::read_to_string(lock.take(RUN_ID_CHARS)).ok()?;
+    u64::from_str_radix(&run_id, 16).ok().map(RunId)
 }
 
 fn take_lock(lock: &File, path: &Path) -> Result<(), DirectoryError> {
@@ -129,21 +163,21 @@ mod tests {
     fn a_second_collector_is_refused_until_the_first_is_gone() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("new").join("data");
-        let first = DataDirectory::open(&path, 10).unwrap();
-        let refused = DataDirectory::open(&path, 10).unwrap_err();
+        let first = DataDirectory::open(&path, RunId(0xAB), 10).unwrap();
+        let refused = DataDirectory::open(&path, RunId(0xCD), 10).unwrap_err();
         assert!(matches!(refused, DirectoryError::InUse { .. }), "{refused}");
         assert!(refused.to_string().contains("data_dir"));
-        assert!(is_collected_into(&path));
+        assert_eq!(writing_run(&path), Some(RunId(0xAB)));
         drop(first);
-        assert!(!is_collected_into(&path));
-        DataDirectory::open(&path, 10).unwrap();
+        assert_eq!(writing_run(&path), None);
+        DataDirectory::open(&path, RunId(0xCD), 10).unwrap();
         assert!(!path.join(PROBE_NAME).exists());
     }
 
     #[test]
     fn a_file_in_its_place_is_told() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let refused = DataDirectory::open(file.path(), 10).unwrap_err();
+        let refused = DataDirectory::open(file.path(), RunId(0), 10).unwrap_err();
         assert!(matches!(refused, DirectoryError::Make { .. }), "{refused}");
     }
 }

@@ -5,20 +5,20 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use logboom_segment::{
-    Decoder, Flags, LossPlace, Message, PRI_NONE, RowLimits, Rows, RunId, Segment, Source, list_segments, read_block,
+    Decoder, Flags, LossPlace, Message, PRI_NONE, ReadAt, RowLimits, Rows, RunId, Segment, Source, list_segments,
+    read_block,
 };
 
 use super::directory::DataDirectory;
-use super::storage::{SegmentFile, Storage};
-use super::sync::Syncer;
-use super::unsynced::Unsynced;
-use super::writer::{Writer, WriterContext};
+use super::storage::{SegmentFile, Storage, StoredFile};
+use super::volumes::Volumes;
+use super::{Store, StoreContext, StoreState};
 use crate::block::BlockPool;
-use crate::config::Config;
+use crate::config::{Config, OnFull, Size, Sync, Time};
 use crate::ledger::{Books, Ledger};
 use crate::queue::block_queue;
 use crate::telemetry::Telemetry;
@@ -31,6 +31,8 @@ struct Faults {
     creates: AtomicU32,
     writes: AtomicU32,
     syncs: AtomicU32,
+    /// Bytes that the files may take; 0 for any number.
+    capacity: AtomicU64,
 }
 
 fn refused(left: &AtomicU32) -> io::Result<()> {
@@ -41,20 +43,34 @@ fn refused(left: &AtomicU32) -> io::Result<()> {
 }
 
 struct FaultyStorage {
-    directory: DataDirectory,
+    directory: Arc<DataDirectory>,
     faults: Arc<Faults>,
 }
 
 struct FaultyFile {
     file: Box<dyn SegmentFile>,
+    directory: Arc<DataDirectory>,
     faults: Arc<Faults>,
+}
+
+impl FaultyStorage {
+    fn file(&self, file: Box<dyn SegmentFile>) -> Box<dyn SegmentFile> {
+        Box::new(FaultyFile { file, directory: Arc::clone(&self.directory), faults: Arc::clone(&self.faults) })
+    }
 }
 
 impl Storage for FaultyStorage {
     fn create(&self, name: &str) -> io::Result<Box<dyn SegmentFile>> {
         refused(&self.faults.creates)?;
-        let file = self.directory.create(name)?;
-        Ok(Box::new(FaultyFile { file, faults: Arc::clone(&self.faults) }))
+        Ok(self.file(self.directory.create(name)?))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn SegmentFile>> {
+        Ok(self.file(self.directory.open(name)?))
+    }
+
+    fn list(&self) -> io::Result<Vec<StoredFile>> {
+        self.directory.list()
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -69,8 +85,22 @@ impl Storage for FaultyStorage {
         self.directory.sync_names()
     }
 
+    fn free_bytes(&self) -> io::Result<u64> {
+        self.directory.free_bytes()
+    }
+
     fn path(&self) -> &Path {
         self.directory.path()
+    }
+}
+
+impl ReadAt for FaultyFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
     }
 }
 
@@ -80,6 +110,11 @@ impl SegmentFile for FaultyFile {
             // Half of it got there.
             let _ = self.file.write_at(&bytes[..bytes.len() / 2], offset);
         })?;
+        let capacity = self.faults.capacity.load(Ordering::Acquire);
+        let used: u64 = self.directory.list()?.iter().map(|file| file.bytes).sum();
+        if capacity > 0 && used + bytes.len() as u64 > capacity {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.file.write_at(bytes, offset)
     }
 
@@ -91,45 +126,60 @@ impl SegmentFile for FaultyFile {
         refused(&self.faults.syncs)?;
         self.file.sync()
     }
+
+    fn set_modified(&self, modified: SystemTime) -> io::Result<()> {
+        self.file.set_modified(modified)
+    }
+}
+
+fn faulty(path: &Path) -> (Arc<dyn Storage>, Arc<Faults>) {
+    let faults = Arc::new(Faults::default());
+    let directory = Arc::new(DataDirectory::open(path, RUN, 10).unwrap());
+    (Arc::new(FaultyStorage { directory, faults: Arc::clone(&faults) }), faults)
 }
 
 /// Stores blocks of one message each, its number, with `config`; `before` may break the disk before each block.
 fn store(path: &Path, blocks: u32, config: &Config, before: impl Fn(u32, &Faults, &Ledger)) -> Books {
-    let faults = Arc::new(Faults::default());
-    let directory = DataDirectory::open(path, 10).unwrap();
-    let storage: Arc<dyn Storage> = Arc::new(FaultyStorage { directory, faults: Arc::clone(&faults) });
+    let (storage, faults) = faulty(path);
+    store_on(vec![storage], blocks, config, |number, ledger| before(number, &faults, ledger))
+}
+
+pub(super) const RUN: RunId = RunId(1);
+
+/// The same, on any storage.
+pub(super) fn store_on(
+    storages: Vec<Arc<dyn Storage>>,
+    blocks: u32,
+    config: &Config,
+    before: impl Fn(u32, &Ledger),
+) -> Books {
     let pool = Arc::new(BlockPool::new(64 * Rows::memory_bytes_max(LIMITS), 0.0, LIMITS));
     let ledger = Arc::new(Ledger::new(1, 1, 1, vec![], Arc::clone(&pool), true));
     let telemetry = Telemetry::start();
-    let (queue, mut ends) = block_queue(64, 1);
-    let unsynced = Arc::new(Unsynced::new(config.store.unsynced.as_usize()));
-    let interval = config.store.sync.get();
-    let (syncer, sync) = Syncer::new(Arc::clone(&storage), interval, Arc::clone(&unsynced), telemetry.store_times());
-    let context = WriterContext {
-        storage,
-        run_id: RunId(1),
+    let (queue, ends) = block_queue(64, 1);
+    let state = StoreState::new(Volumes::new(storages), config.store.unsynced.as_usize());
+    let context = StoreContext {
+        config,
+        run_id: RUN,
         listeners: ["udp://127.0.0.1:514".to_owned()].into(),
-        ledger: Arc::clone(&ledger),
-        sync,
-        unsynced: Arc::clone(&unsynced),
+        state: &state,
+        ledger: &ledger,
         times: telemetry.store_times(),
+        writers_step_back: false,
     };
-    let writer = Writer::new(0, ends.remove(0), &config.store, context).unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(|| syncer.run());
-        scope.spawn(|| writer.run());
-        for number in 0..blocks {
-            before(number, &faults, &ledger);
-            let mut block = std::iter::repeat_with(|| pool.take()).flatten().next().unwrap();
-            block.sequence = u64::from(number);
-            block.rows.append(&message(&number.to_string())).unwrap();
-            pool.publish(&block);
-            ledger.receivers[0].listeners[0].messages.add(1);
-            queue.push(block);
-        }
-        queue.close();
-    });
-    assert_eq!(unsynced.bytes(), 0, "everything was let go");
+    let store = Store::start(context, ends).unwrap();
+    for number in 0..blocks {
+        before(number, &ledger);
+        let mut block = std::iter::repeat_with(|| pool.take()).flatten().next().unwrap();
+        block.sequence = u64::from(number);
+        block.rows.append(&message(&number.to_string())).unwrap();
+        pool.publish(&block);
+        ledger.receivers[0].listeners[0].messages.add(1);
+        queue.push(block);
+    }
+    queue.close();
+    store.join();
+    assert_eq!(state.unsynced.bytes(), 0, "everything was let go");
     ledger.read()
 }
 
@@ -160,13 +210,13 @@ fn stored(path: &Path) -> (Vec<u32>, Vec<u32>, u64) {
     (sealed, open, losses)
 }
 
-fn config() -> Config {
+pub(super) fn config() -> Config {
     let mut config = Config::default();
-    config.store.sync = crate::config::Time::millis(10);
+    config.store.sync = Sync::Every(Time::millis(10));
     config
 }
 
-fn wait_until(condition: impl Fn() -> bool) {
+pub(super) fn wait_until(condition: impl Fn() -> bool) {
     let until = std::time::Instant::now() + Duration::from_secs(60);
     while !condition() {
         assert!(std::time::Instant::now() < until, "it does not come about");
@@ -201,7 +251,7 @@ fn what_a_failed_sync_leaves_in_doubt_is_written_to_another_file() {
 fn the_last_sync_may_fail_too() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config();
-    config.store.sync = crate::config::Time::secs(60);
+    config.store.sync = Sync::Every(Time::secs(60));
     let books = store(directory.path(), 5, &config, |number, faults, _| {
         if number == 4 {
             faults.syncs.store(1, Ordering::Release);
@@ -213,31 +263,123 @@ fn the_last_sync_may_fail_too() {
 }
 
 #[test]
-fn a_disk_that_refuses_for_long_costs_these_messages_and_no_later_ones() {
-    const REFUSED: u32 = 5_000;
+fn a_disk_that_refuses_for_a_moment_costs_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let books = store(directory.path(), REFUSED + 40, &config(), |number, faults, ledger| {
+    let books = store(directory.path(), 40, &config(), |number, faults, ledger| {
         if number == 20 {
             wait_until(|| ledger.read().stored == 20);
-            faults.writes.store(REFUSED, Ordering::Release);
+            faults.writes.store(5, Ordering::Release);
         }
     });
-    assert_eq!((books.stored, books.write_failed, books.difference()), (40, u64::from(REFUSED), 0));
-    let (sealed, open, losses) = stored(directory.path());
-    assert_eq!((sealed.len(), open.len(), losses), (40, 0, u64::from(REFUSED)));
+    assert_eq!((books.stored, books.write_failed, books.difference()), (40, 0, 0));
+    assert_eq!(stored(directory.path()).0, (0..40).collect::<Vec<_>>());
 }
 
 #[test]
-fn a_directory_that_takes_no_file_leaves_none_without_a_block() {
+fn a_disk_that_refuses_until_memory_is_short_costs_what_has_no_room_and_no_more() {
+    const BLOCKS: u32 = 500;
     let directory = tempfile::tempdir().unwrap();
-    let books = store(directory.path(), 10, &config(), |number, faults, _| {
-        if number == 0 {
-            faults.creates.store(3, Ordering::Release);
-            faults.writes.store(7, Ordering::Release);
+    let books = store(directory.path(), BLOCKS + 40, &config(), |number, faults, ledger| {
+        if number == 20 {
+            wait_until(|| ledger.read().stored == 20);
+            faults.writes.store(u32::MAX, Ordering::Release);
         }
+        if number == BLOCKS {
+            faults.writes.store(0, Ordering::Release);
+            wait_until(|| ledger.read().in_flight == 0);
+        }
+    });
+    let lost = books.write_failed;
+    assert_eq!((books.stored + lost, books.difference()), (u64::from(BLOCKS) + 40, 0));
+    // The pool has 64 blocks: what waits in three quarters of it is not lost.
+    assert!((1..=u64::from(BLOCKS) - 20 - 40).contains(&lost), "{lost} lost");
+    let (sealed, open, losses) = stored(directory.path());
+    assert_eq!((sealed.len() as u64, open.len(), losses), (books.stored, 0, lost));
+    assert!(sealed.ends_with(&(BLOCKS..BLOCKS + 40).collect::<Vec<_>>()), "all that came after is there");
+}
+
+#[test]
+fn a_directory_that_takes_nothing_ever_leaves_no_file_and_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let books = store(directory.path(), 10, &config(), |_, faults, _| {
+        faults.writes.store(u32::MAX, Ordering::Release);
     });
     assert_eq!((books.stored, books.write_failed, books.difference()), (0, 10, 0));
     assert_eq!(list_segments(directory.path()).unwrap(), []);
+}
+
+#[test]
+fn a_failing_directory_is_left_for_another() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ((broken, faults), (good, _)) = (faulty(first.path()), faulty(second.path()));
+    let books = store_on(vec![broken, good], 40, &config(), |number, ledger| {
+        if number == 20 {
+            wait_until(|| ledger.read().stored == 20);
+            faults.writes.store(u32::MAX, Ordering::Release);
+        }
+    });
+    assert_eq!((books.stored, books.write_failed, books.difference()), (40, 0, 0));
+    let (sealed, open, _) = stored(first.path());
+    // Its index could not be written, but what it holds is whole.
+    assert_eq!((sealed, open), (vec![], (0..20).collect()));
+    assert_eq!(stored(second.path()).0, (20..40).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_directory_whose_syncs_fail_is_left_for_another() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ((broken, faults), (good, _)) = (faulty(first.path()), faulty(second.path()));
+    let books = store_on(vec![broken, good], 40, &config(), |number, ledger| {
+        if number == 20 {
+            wait_until(|| ledger.read().stored == 20);
+            faults.syncs.store(1, Ordering::Release);
+        }
+        if number == 21 {
+            wait_until(|| faults.syncs.load(Ordering::Acquire) == 0);
+        }
+    });
+    assert_eq!((books.stored, books.write_failed, books.difference()), (40, 0, 0));
+    let (on_first, on_second) = (stored(first.path()), stored(second.path()));
+    let all: BTreeSet<u32> = [on_first.0, on_first.1, on_second.0].concat().into_iter().collect();
+    assert_eq!(all, (0..40).collect());
+}
+
+#[test]
+fn a_full_disk_drops_the_newest_or_evicts_the_oldest_as_configured() {
+    for policy in [OnFull::DropNewest, OnFull::EvictOldest] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = config();
+        config.store.on_full = policy;
+        config.store.segment_size = Size::bytes(5_000);
+        let books = store(directory.path(), 600, &config, |_, faults, _| {
+            faults.capacity.store(40_000, Ordering::Release);
+        });
+        assert_eq!((books.stored + books.write_failed, books.difference()), (600, 0));
+        let (sealed, open, _) = stored(directory.path());
+        let kept: BTreeSet<u32> = sealed.iter().chain(&open).copied().collect();
+        match policy {
+            OnFull::DropNewest => {
+                assert!(books.write_failed > 0);
+                assert_eq!(kept.len() as u64, books.stored, "nothing stored is lost");
+                assert!(kept.contains(&0));
+            }
+            OnFull::EvictOldest => {
+                assert!(!kept.contains(&0), "the oldest had to go");
+                assert!(kept.len() > 20, "and not more than that: {} are left", kept.len());
+            }
+        }
+    }
+}
+
+#[test]
+fn without_syncs_memory_is_let_go_and_the_sealed_segment_is_synced() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.store.sync = Sync::None;
+    config.store.unsynced = Size::bytes(1);
+    let books = store(directory.path(), 40, &config, |_, faults, _| faults.syncs.store(0, Ordering::Release));
+    assert_eq!((books.stored, books.difference()), (40, 0));
+    assert_eq!(stored(directory.path()).0, (0..40).collect::<Vec<_>>());
 }
 
 #[test]
@@ -266,8 +408,8 @@ fn compression_yields_while_more_than_half_of_the_pool_waits() {
 fn writers_wait_for_a_sync_when_too_much_is_not_synced() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config();
-    config.store.sync = crate::config::Time::secs(60);
-    config.store.unsynced = crate::config::Size::bytes(1);
+    config.store.sync = Sync::Every(Time::secs(60));
+    config.store.unsynced = Size::bytes(1);
     let books = store(directory.path(), 200, &config, |_, _, _| {});
     assert_eq!((books.stored, books.difference()), (200, 0));
     assert_eq!(stored(directory.path()).0.len(), 200);

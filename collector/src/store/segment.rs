@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -12,6 +13,7 @@ use super::unsynced::KeptBlock;
 
 /// The file: written by its writer, synced and renamed by the sync thread.
 pub(crate) struct SegmentHandle {
+    pub(crate) storage: Arc<dyn Storage>,
     pub(crate) file: Box<dyn SegmentFile>,
     name: SegmentName,
     progress: Mutex<Progress>,
@@ -35,6 +37,11 @@ pub(crate) struct Progress {
 impl SegmentHandle {
     pub(crate) fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where it is, while it grows.
+    pub(crate) fn open_path(&self) -> PathBuf {
+        self.storage.path().join(self.open_name())
     }
 
     /// Its name while it grows.
@@ -62,9 +69,9 @@ pub(crate) struct OpenSegment {
 }
 
 impl OpenSegment {
-    pub(crate) fn create(storage: &dyn Storage, name: SegmentName) -> io::Result<Self> {
+    pub(crate) fn create(storage: &Arc<dyn Storage>, name: SegmentName) -> io::Result<Self> {
         let file = storage.create(&name.file_name(FileState::Open))?;
-        let handle = Arc::new(SegmentHandle { file, name, progress: Mutex::default() });
+        let handle = Arc::new(SegmentHandle { storage: Arc::clone(storage), file, name, progress: Mutex::default() });
         Ok(Self { handle, begun: Instant::now(), builder: SegmentBuilder::new() })
     }
 

@@ -1,4 +1,4 @@
-//! What writers and the sync thread ask of a disk, as traits, so that tests can have one that fails.
+//! What the store asks of a disk, as traits, so that tests can have one that fails.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
@@ -6,7 +6,9 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::SystemTime;
 
+use logboom_segment::ReadAt;
 use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 
 /// A place for segments.
@@ -17,7 +19,19 @@ pub trait Storage: Send + Sync {
     /// What open(2) says.
     fn create(&self, name: &str) -> io::Result<Box<dyn SegmentFile>>;
 
-    /// Gives a file another name.
+    /// Opens a file that exists, to read and to complete.
+    ///
+    /// # Errors
+    /// What open(2) says.
+    fn open(&self, name: &str) -> io::Result<Box<dyn SegmentFile>>;
+
+    /// The regular files that are there.
+    ///
+    /// # Errors
+    /// What readdir(3) says.
+    fn list(&self) -> io::Result<Vec<StoredFile>>;
+
+    /// Gives a file another name, in place of the file that has it.
     ///
     /// # Errors
     /// What rename(2) says.
@@ -35,12 +49,29 @@ pub trait Storage: Send + Sync {
     /// What fsync(2) says.
     fn sync_names(&self) -> io::Result<()>;
 
+    /// Bytes that can still be written.
+    ///
+    /// # Errors
+    /// What statvfs(3) says.
+    fn free_bytes(&self) -> io::Result<u64>;
+
     /// Where it is, for messages.
     fn path(&self) -> &Path;
 }
 
-/// A segment file that grows.
-pub trait SegmentFile: Send + Sync {
+/// A file of a [`Storage`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredFile {
+    /// Its name.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was last written to.
+    pub modified: SystemTime,
+}
+
+/// A segment file that is written.
+pub trait SegmentFile: ReadAt + Send + Sync {
     /// Writes all of `bytes` at `offset`; after a failure some may be there.
     ///
     /// # Errors
@@ -59,6 +90,12 @@ pub trait SegmentFile: Send + Sync {
     /// # Errors
     /// What fdatasync(2) says.
     fn sync(&self) -> io::Result<()>;
+
+    /// Makes it look as old as the file that it is to replace.
+    ///
+    /// # Errors
+    /// What utimensat(2) says.
+    fn set_modified(&self, modified: SystemTime) -> io::Result<()>;
 }
 
 /// Written pages go to disk at once and then leave the cache, where the kernel knows how (RWF_DONTCACHE, since 6.14;
@@ -84,7 +121,15 @@ impl DiskFile {
     /// What open(2) says.
     pub fn create(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(path)?;
-        Ok(Self { file, is_uncached: AtomicBool::new(true), writeback_from: AtomicU64::new(0) })
+        Ok(Self::from(file))
+    }
+
+    /// Opens a file that exists.
+    ///
+    /// # Errors
+    /// What open(2) says.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self::from(OpenOptions::new().read(true).write(true).open(path)?))
     }
 
     fn write_uncached(&self, bytes: &[u8], offset: u64) -> Result<(), Errno> {
@@ -114,6 +159,22 @@ impl DiskFile {
     }
 }
 
+impl From<File> for DiskFile {
+    fn from(file: File) -> Self {
+        Self { file, is_uncached: AtomicBool::new(true), writeback_from: AtomicU64::new(0) }
+    }
+}
+
+impl ReadAt for DiskFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(&self.file, buffer, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+}
+
 impl SegmentFile for DiskFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         if self.is_uncached.load(Ordering::Relaxed) {
@@ -132,6 +193,10 @@ impl SegmentFile for DiskFile {
 
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    fn set_modified(&self, modified: SystemTime) -> io::Result<()> {
+        self.file.set_modified(modified)
     }
 }
 

@@ -1,13 +1,14 @@
 //! The sync thread: makes what was written last, on a timer and away from the writers, and completes sealed segments.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
+use super::rewrite::{Candidate, SealedSender};
 use super::segment::SegmentHandle;
-use super::storage::Storage;
 use super::unsynced::{Unsynced, take_synced};
+use crate::config::Sync;
 use crate::telemetry::StoreTimes;
 
 /// What writers tell the sync thread. A few a segment and a few a sync, so the channel needs no bound.
@@ -25,12 +26,12 @@ pub(crate) enum SyncOrder {
 /// The sync thread, before and while it runs.
 pub struct Syncer {
     orders: Receiver<SyncOrder>,
-    storage: Arc<dyn Storage>,
-    interval: Duration,
+    policy: Sync,
     /// Those that are written to, or not settled yet.
     segments: Vec<Arc<SegmentHandle>>,
     unsynced: Arc<Unsynced>,
     times: StoreTimes,
+    sealed: SealedSender,
 }
 
 /// The writers' end.
@@ -45,21 +46,17 @@ impl SyncSender {
 }
 
 impl Syncer {
-    /// A sync thread for segments in `storage`; it ends when every [`SyncSender`] is gone and all is synced.
+    /// A sync thread that tells `sealed` of complete segments; it ends when every [`SyncSender`] is gone and all is synced.
     #[must_use]
-    pub fn new(
-        storage: Arc<dyn Storage>,
-        interval: Duration,
-        unsynced: Arc<Unsynced>,
-        times: StoreTimes,
-    ) -> (Self, SyncSender) {
+    pub fn new(policy: Sync, unsynced: Arc<Unsynced>, times: StoreTimes, sealed: SealedSender) -> (Self, SyncSender) {
         let (sender, orders) = unbounded();
-        (Self { orders, storage, interval, segments: Vec::new(), unsynced, times }, SyncSender(sender))
+        (Self { orders, policy, segments: Vec::new(), unsynced, times, sealed }, SyncSender(sender))
     }
 
     /// Syncs until the last writer is gone.
     pub fn run(mut self) {
-        let mut next = Instant::now() + self.interval;
+        let interval = self.policy.interval();
+        let mut next = Instant::now() + interval;
         loop {
             match self.orders.recv_timeout(next.saturating_duration_since(Instant::now())) {
                 Ok(SyncOrder::Begun(segment)) => self.begin(segment),
@@ -67,7 +64,7 @@ impl Syncer {
                 Ok(SyncOrder::GivenUp(segment)) => self.end(&segment),
                 Ok(SyncOrder::Now) | Err(RecvTimeoutError::Timeout) => {
                     self.sync_all();
-                    next = Instant::now() + self.interval;
+                    next = Instant::now() + interval;
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -77,8 +74,8 @@ impl Syncer {
 
     fn begin(&mut self, segment: Arc<SegmentHandle>) {
         // Its name must last before anything in it is said to.
-        if let Err(error) = self.storage.sync_names() {
-            tracing::error!("syncing the directory {}: {error}", self.storage.path().display());
+        if let Err(error) = segment.storage.sync_names() {
+            tracing::error!("syncing the directory {}: {error}", segment.storage.path().display());
         }
         self.segments.push(segment);
     }
@@ -86,9 +83,18 @@ impl Syncer {
     fn sync_all(&self) {
         self.unsynced.sync_begins();
         for segment in &self.segments {
-            self.sync(segment);
+            match self.policy {
+                Sync::None => self.let_go(segment),
+                Sync::Block | Sync::Every(_) => _ = self.sync(segment),
+            }
         }
         self.publish_age();
+    }
+
+    /// Nothing is synced before the segment is sealed: there is no knowing what would have to be written again.
+    fn let_go(&self, segment: &SegmentHandle) {
+        let kept = std::mem::take(&mut segment.progress().kept);
+        kept.into_iter().for_each(|block| self.unsynced.release(*block));
     }
 
     /// Whether all that was written before is now on disk. A file whose sync failed once is not asked again: the kernel
@@ -118,10 +124,8 @@ impl Syncer {
                 progress.has_failed = true;
                 progress.oldest_unsynced_ns = oldest_unsynced_ns.or(progress.oldest_unsynced_ns);
                 tracing::error!(
-                    "syncing {} in {}: {error}; it is given up, and what is not known to be on disk is written to another \
-                     file",
-                    segment.open_name(),
-                    self.storage.path().display(),
+                    "syncing {}: {error}; it is given up, and what is not known to be on disk is written to another file",
+                    segment.open_path().display(),
                 );
             }
         }
@@ -130,9 +134,16 @@ impl Syncer {
 
     fn complete(&mut self, segment: &Arc<SegmentHandle>) {
         if self.sync(segment) {
-            let renamed = self.storage.rename(&segment.open_name(), &segment.sealed_name());
-            if let Err(error) = renamed.and_then(|()| self.storage.sync_names()) {
-                tracing::error!("sealing {}: {error}; it stays readable under this name", segment.open_name());
+            let storage = &segment.storage;
+            let renamed = storage.rename(&segment.open_name(), &segment.sealed_name());
+            match renamed.and_then(|()| storage.sync_names()) {
+                Ok(()) => {
+                    self.sealed.send(Candidate { storage: Arc::clone(storage), name: segment.sealed_name() });
+                }
+                Err(error) => {
+                    let path = segment.open_path();
+                    tracing::error!("sealing {}: {error}; it stays readable under this name", path.display());
+                }
             }
         }
         self.end(segment);

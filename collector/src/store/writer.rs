@@ -2,6 +2,9 @@
 //!
 //! A frame stays in memory until it is synced. When a sync fails, the file is given up, and the frames that are not known to
 //! be on disk are written to another; readers drop the block that they then see twice.
+//!
+//! A disk that takes nothing is tried again, in another directory if there is one, while blocks wait in memory; they are lost,
+//! and counted, when three quarters of that are used.
 
 use std::io;
 use std::sync::Arc;
@@ -10,11 +13,13 @@ use std::time::{Duration, Instant, SystemTime};
 use logboom_segment::{BlockHeader, Compression, EncodeError, Encoder, Loss, LossPlace, RunId, SegmentName};
 
 use super::effort::{Costs, Pressure, compression};
+use super::retention::RoomSender;
 use super::rotate::{RotateLimits, is_due};
 use super::segment::{OpenSegment, SegmentHandle};
 use super::storage::Storage;
 use super::sync::{SyncOrder, SyncSender};
 use super::unsynced::{KeptBlock, Unsynced};
+use super::volumes::Volumes;
 use crate::block::Block;
 use crate::config::Store;
 use crate::ledger::Ledger;
@@ -27,11 +32,17 @@ const SETTLED_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Sleep while too much is not synced.
 const NO_ROOM_SLEEP: Duration = Duration::from_millis(1);
 
+/// Time between tries to write what the disk does not take.
+const RETRY_SLEEP: Duration = Duration::from_millis(50);
+
+/// While it shuts down, a disk that takes nothing is tried for so long.
+const LAST_TRIES: Duration = Duration::from_secs(1);
+
 /// What all writers of a run share.
 #[derive(Clone)]
 pub struct WriterContext {
     /// Where segments go.
-    pub storage: Arc<dyn Storage>,
+    pub volumes: Arc<Volumes>,
     /// This run.
     pub run_id: RunId,
     /// The listeners that sources name by number.
@@ -40,6 +51,8 @@ pub struct WriterContext {
     pub ledger: Arc<Ledger>,
     /// The sync thread.
     pub sync: SyncSender,
+    /// The thread that deletes old segments.
+    pub room: RoomSender,
     /// The bound on blocks that are not synced yet.
     pub unsynced: Arc<Unsynced>,
     /// Durations of writes.
@@ -61,8 +74,8 @@ pub struct Writer {
     segments_begun: u32,
     /// Losses whose block could not be written: they go into the next.
     unwritten: Vec<Loss>,
-    /// Whether the last write failed: said once, and once when it is over.
-    failing: bool,
+    /// Since when the disk takes nothing while it shuts down.
+    last_tries: Option<Instant>,
 }
 
 /// Why a block is not on disk.
@@ -72,6 +85,8 @@ enum WriteError {
     Encode(#[from] EncodeError),
     #[error("{0}")]
     Io(#[from] io::Error),
+    #[error("what was written before cannot be synced, and memory for it is used up (store.unsynced)")]
+    NotSynced,
 }
 
 impl Writer {
@@ -92,7 +107,7 @@ impl Writer {
             unsettled: Vec::new(),
             segments_begun: 0,
             unwritten: Vec::new(),
-            failing: false,
+            last_tries: None,
         })
     }
 
@@ -120,31 +135,21 @@ impl Writer {
 
     fn take(&mut self, mut block: Box<Block>) {
         self.save_what_failed();
-        self.wait_for_room();
         let messages = block.rows.len() as u64;
         self.unwritten.drain(..).for_each(|loss| loss.add_to(&mut block.losses));
-        let written = self.write(&mut block);
+        let written = self.wait_for_room().and_then(|()| self.write(&mut block));
         let counts = &self.context.ledger.writers[self.number];
         match written {
-            Ok(()) => {
-                counts.stored.add(messages);
-                if std::mem::take(&mut self.failing) {
-                    tracing::info!("writing to {} works again", self.context.storage.path().display());
-                }
-            }
+            Ok(()) => counts.stored.add(messages),
             Err(error) => {
                 counts.write_failed.add(messages);
                 self.unwritten = std::mem::take(&mut block.losses);
                 Loss { place: LossPlace::WriteFailed, detail: 0, messages }.add_to(&mut self.unwritten);
-                if !std::mem::replace(&mut self.failing, true) {
-                    let path = self.context.storage.path().display();
-                    tracing::error!(
-                        "writing to {path}: {error}; messages are lost (write_failed) until it works again"
-                    );
-                }
+                tracing::debug!("{messages} messages are lost (write_failed): {error}");
             }
         }
         self.context.ledger.pool.give_back(block);
+        self.ask_for_sync();
         self.seal_if_due();
     }
 
@@ -182,10 +187,10 @@ impl Writer {
         // Before it is written: the sync thread may let it go at once.
         self.context.unsynced.hold(block_bytes);
         let begun = Instant::now();
-        self.write_kept(kept).map_err(|(error, kept)| {
+        if let Err((error, kept)) = self.write_or_give_up(kept) {
             self.context.unsynced.release(*kept);
-            error
-        })?;
+            return Err(error.into());
+        }
         self.context.times.write_seconds.record(begun.elapsed());
         self.costs.note_written(block_bytes, begun.elapsed());
         let counts = &self.context.ledger.writers[self.number];
@@ -207,6 +212,57 @@ impl Writer {
         if self.hurries { compression(pressure, self.costs) } else { Compression::Level }
     }
 
+    /// Writes an encoded block, as often as it takes, until memory runs short.
+    fn write_or_give_up(&mut self, mut block: Box<KeptBlock>) -> Result<(), (io::Error, Box<KeptBlock>)> {
+        loop {
+            let (error, refused) = match self.write_kept(block) {
+                Ok(()) => return Ok(()),
+                Err(failed) => failed,
+            };
+            block = refused;
+            if self.moves_on(&error) {
+                continue;
+            }
+            if self.must_give_up() {
+                return Err((error, block));
+            }
+            std::thread::sleep(RETRY_SLEEP);
+            self.save_what_failed();
+        }
+    }
+
+    /// Leaves a directory that failed, if there is another that works.
+    fn moves_on(&mut self, error: &io::Error) -> bool {
+        let now = Instant::now();
+        let storage = self.storage();
+        self.context.volumes.note_failure(&storage, error, now);
+        if error.kind() == io::ErrorKind::StorageFull {
+            self.context.room.ask(&storage);
+        }
+        let has_other = self.context.volumes.has_other(&storage, now);
+        if has_other {
+            self.seal();
+        }
+        has_other
+    }
+
+    /// Where it writes now, or would.
+    fn storage(&self) -> Arc<dyn Storage> {
+        match &self.segment {
+            Some(segment) => Arc::clone(&segment.handle.storage),
+            None => Arc::clone(self.context.volumes.choose(self.number, Instant::now())),
+        }
+    }
+
+    /// Whether a block that the disk does not take is to be lost now: so that receivers never stand still for a disk, and a
+    /// shutdown ends.
+    fn must_give_up(&mut self) -> bool {
+        if self.queue.is_closed() {
+            return self.last_tries.get_or_insert_with(Instant::now).elapsed() >= LAST_TRIES;
+        }
+        self.context.ledger.pool.is_low()
+    }
+
     /// Writes an encoded block to the open segment, or to a new one.
     fn write_kept(&mut self, block: Box<KeptBlock>) -> Result<(), (io::Error, Box<KeptBlock>)> {
         if self.segment.is_none() {
@@ -215,10 +271,11 @@ impl Writer {
                 Err(error) => return Err((error, block)),
             }
         }
-        match &mut self.segment {
-            Some(segment) => segment.write(block, &self.context.listeners),
-            None => Ok(()),
-        }
+        let Some(segment) = &mut self.segment else { return Ok(()) };
+        segment.write(block, &self.context.listeners)?;
+        self.context.volumes.note_success(&segment.handle.storage);
+        self.last_tries = None;
+        Ok(())
     }
 
     fn begin(&mut self) -> io::Result<OpenSegment> {
@@ -228,7 +285,7 @@ impl Writer {
             run_id: self.context.run_id,
             number: self.segments_begun + 1,
         };
-        let segment = OpenSegment::create(&*self.context.storage, name)?;
+        let segment = OpenSegment::create(&self.storage(), name)?;
         self.segments_begun += 1;
         self.unsettled.retain(|handle| !handle.is_settled());
         self.unsettled.push(Arc::clone(&segment.handle));
@@ -237,49 +294,61 @@ impl Writer {
     }
 
     /// Waits while too much is not synced: a slow disk then shows in the queue.
-    fn wait_for_room(&mut self) {
+    fn wait_for_room(&mut self) -> Result<(), WriteError> {
         loop {
-            if self.context.unsynced.asks_for_sync() {
-                self.context.sync.send(SyncOrder::Now);
-            }
+            self.ask_for_sync();
             if !self.context.unsynced.is_full() {
-                return;
+                return Ok(());
+            }
+            let is_failing = self.unsettled.iter().any(|handle| handle.progress().has_failed);
+            if is_failing && self.must_give_up() {
+                return Err(WriteError::NotSynced);
             }
             std::thread::sleep(NO_ROOM_SLEEP);
             self.save_what_failed();
         }
     }
 
+    fn ask_for_sync(&self) {
+        if self.context.unsynced.asks_for_sync() {
+            self.context.sync.send(SyncOrder::Now);
+        }
+    }
+
     /// Writes what a failed sync left in doubt to another segment. What cannot be written now is tried again later.
-    fn save_what_failed(&mut self) {
+    /// Whether there was something, and all of it is written.
+    fn save_what_failed(&mut self) -> bool {
         let Some(failed) = self.unsettled.iter().find(|handle| handle.progress().has_failed).map(Arc::clone) else {
-            return;
+            return false;
         };
         if self.segment.as_ref().is_some_and(|segment| Arc::ptr_eq(&segment.handle, &failed)) {
             self.segment = None;
+            let error = io::Error::other("a sync failed");
+            self.context.volumes.note_failure(&failed.storage, &error, Instant::now());
         }
         let mut kept = std::mem::take(&mut failed.progress().kept);
         while let Some(block) = kept.pop_front() {
             if let Err((error, block)) = self.write_kept(block) {
-                if !std::mem::replace(&mut self.failing, true) {
-                    tracing::error!(
-                        "writing again what a failed sync left in doubt: {error}; it is tried until it works"
-                    );
-                }
                 kept.push_front(block);
+                if self.moves_on(&error) {
+                    continue;
+                }
                 break;
             }
         }
         failed.progress().kept = kept;
-        if failed.is_settled() {
+        let is_saved = failed.is_settled();
+        if is_saved {
             self.unsettled.retain(|handle| !Arc::ptr_eq(handle, &failed));
             self.context.sync.send(SyncOrder::GivenUp(failed));
         }
+        is_saved
     }
 
     /// Seals, and waits until all is on disk.
     fn finish(&mut self) {
-        const TRIES: u32 = 3;
+        /// A sync that fails again and again is a broken disk.
+        const TRIES: u32 = 5;
         for _ in 0..TRIES {
             self.seal();
             let has_failed = |handle: &Arc<SegmentHandle>| handle.progress().has_failed;
@@ -290,12 +359,9 @@ impl Writer {
             if self.unsettled.is_empty() {
                 return;
             }
-            while self.unsettled.iter().any(has_failed) {
-                let before = self.unsettled.len();
-                self.save_what_failed();
-                if self.unsettled.len() == before {
-                    break;
-                }
+            let mut failed = self.unsettled.iter().filter(|handle| has_failed(handle)).count();
+            while failed > 0 && self.save_what_failed() {
+                failed -= 1;
             }
         }
         let blocks: usize = self.unsettled.iter().map(|handle| handle.progress().kept.len()).sum();
@@ -315,8 +381,8 @@ impl Writer {
         let handle = Arc::clone(&segment.handle);
         if segment.bytes() == 0 {
             // Its first block failed: a file without a block is no segment.
-            if let Err(error) = self.context.storage.remove(&handle.open_name()) {
-                tracing::error!("removing {}, which holds nothing: {error}", handle.open_name());
+            if let Err(error) = handle.storage.remove(&handle.open_name()) {
+                tracing::error!("removing {}, which holds nothing: {error}", handle.open_path().display());
             }
             self.context.sync.send(SyncOrder::GivenUp(handle));
             return;
@@ -324,7 +390,8 @@ impl Writer {
         match segment.seal() {
             Ok(handle) => self.context.sync.send(SyncOrder::Sealed(handle)),
             Err(error) => {
-                tracing::error!("sealing {}: {error}; it stays readable under this name", handle.open_name());
+                let path = handle.open_path();
+                tracing::error!("sealing {}: {error}; it stays readable under this name", path.display());
                 self.context.sync.send(SyncOrder::GivenUp(handle));
             }
         }

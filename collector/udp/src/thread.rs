@@ -53,6 +53,23 @@ pub fn set_nice(nice: i32) -> io::Result<()> {
     check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) })
 }
 
+/// Puts this thread behind every other of the machine: it runs when nothing else wants the processor (SCHED_IDLE, sched(7)),
+/// and reads and writes when nothing else wants the disk (ioprio_set(2); only some I/O schedulers heed that).
+///
+/// # Errors
+/// What sched_setscheduler(2) says.
+pub fn yield_to_all() -> io::Result<()> {
+    const IOPRIO_WHO_PROCESS: libc::c_long = 1;
+    const IOPRIO_CLASS_IDLE: libc::c_long = 3;
+    const IOPRIO_CLASS_SHIFT: u32 = 13;
+    // SAFETY: no pointers; 0 names the calling thread. A scheduler without priorities refuses, which changes nothing.
+    unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_CLASS_IDLE << IOPRIO_CLASS_SHIFT) };
+    // SAFETY: all-zero bytes are a valid sched_param.
+    let parameters = unsafe { std::mem::zeroed::<libc::sched_param>() };
+    // SAFETY: the kernel reads `parameters`, which lives through the call; 0 names the calling thread.
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) })
+}
+
 /// Lets sleeps of this thread end up to `ns` late, so that the kernel may join timers (prctl(2), PR_SET_TIMERSLACK;
 /// 50,000 unless changed).
 ///
