@@ -126,8 +126,8 @@ impl Walked {
             let offset = walk.builder.bytes();
             let error = match walk.step() {
                 Ok(Step::Block) => continue,
-                Ok(Step::Sealed { end }) => {
-                    sealed = end == size;
+                Ok(Step::Sealed { end, has_table }) => {
+                    sealed = has_table && end == size;
                     tail_bytes = size - end;
                     break;
                 }
@@ -198,9 +198,10 @@ fn sealed_index(file: &(impl ReadAt + ?Sized), decoder: &mut Decoder) -> Result<
 
 enum Step {
     Block,
-    /// Index and seek table; the latter ends here.
+    /// An index, and the seek table if it is there; the last of both ends here.
     Sealed {
         end: u64,
+        has_table: bool,
     },
     Unfinished,
 }
@@ -262,8 +263,9 @@ impl<F: ReadAt> Walk<'_, F> {
         let mut table = Vec::new();
         put_seek_table(&mut table, &index.blocks, index_bytes);
         let index_end = offset + index_bytes as u64;
-        let whole = read_exact(self.file, index_end, table.len(), &mut self.bytes)?.is_some() && self.bytes == table;
-        Ok(Step::Sealed { end: if whole { index_end + table.len() as u64 } else { index_end } })
+        let has_table =
+            read_exact(self.file, index_end, table.len(), &mut self.bytes)?.is_some() && self.bytes == table;
+        Ok(Step::Sealed { end: if has_table { index_end + table.len() as u64 } else { index_end }, has_table })
     }
 
     /// Whether what begins at `offset`, where a block should, is an index: no DATA begins with the magic of META.

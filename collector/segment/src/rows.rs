@@ -371,3 +371,33 @@ impl FromIterator<u8> for PriSet {
         set
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_at_every_limit_hold_no_more_memory_than_stated() {
+        let limits = RowLimits { content_bytes: 1 << 16, rows: 4096, sources: 1000 };
+        let mut rows = Rows::new(limits);
+        let message = |port| Message {
+            payload: b"0123456789",
+            received_ns: 1,
+            source: Source { address: Some([10, 0, 0, 1].into()), port, listener: 0 },
+            pri: PRI_NONE,
+            flags: Flags::TRUNCATED,
+            original_length: 70_000,
+        };
+        while rows.append(&message(rows.len() as u16 % 1000)).is_ok() {}
+        assert_eq!((rows.len(), rows.sources.len()), (4096, 1000));
+        let held = rows.content.capacity()
+            + rows.received_ns.capacity() * size_of::<u64>()
+            + rows.source_ids.capacity() * size_of::<u16>()
+            + (rows.lengths.capacity() + rows.original_lengths.capacity()) * size_of::<u32>()
+            + rows.pris.capacity()
+            + rows.flags.capacity()
+            + rows.sources.capacity() * size_of::<Source>()
+            + rows.ids_by_source.capacity() * (size_of::<(Source, u16)>() + 1);
+        assert!(held <= Rows::memory_bytes_max(limits), "{held} of {}", Rows::memory_bytes_max(limits));
+    }
+}

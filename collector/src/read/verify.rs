@@ -105,7 +105,7 @@ fn verify_end(found: &Found, verification: &mut Verification, complain: &mut imp
     }
     if found.state == FileState::Sealed && !found.segment.sealed && found.segment.tail_bytes == 0 {
         verification.damaged_blocks += 1;
-        complain(format!("{path}: the index and seek table are missing"));
+        complain(format!("{path}: the index or the seek table is missing"));
     }
 }
 
