@@ -8,6 +8,7 @@
 //! * `steering`: which receiver gets a datagram, and that reading gives the order back;
 //! * `shutdown`: nothing received is lost by a signal;
 //! * `segments`: rotation, sealing, reading while writing, other tools;
+//! * `keeping`: what is stored stays: recovery, the rewrite, retention, repair, and readers beside them;
 //! * `admin`: the HTTP routes;
 //! * `refusals`: bad input is told in one clear line, and nothing is left half-started;
 //! * `config_file`: the annotated configuration is the default one.
@@ -23,6 +24,7 @@ mod claims {
     mod admin;
     mod bytes;
     mod config_file;
+    mod keeping;
     mod overload;
     mod refusals;
     mod segments;

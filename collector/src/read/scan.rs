@@ -68,9 +68,9 @@ impl Where {
 /// Opens the segments of directories, and files, in the order given. Segments that vanish meanwhile are passed over.
 ///
 /// # Errors
-/// [`ReadError`]: a path that cannot be read, a directory without segments, a segment of a later version.
+/// [`ReadError`]: a path that cannot be read, directories without a segment, a segment of a later version.
 pub fn find(paths: &[PathBuf], decoder: &mut Decoder) -> Result<Vec<Found>, ReadError> {
-    let mut found = Vec::new();
+    let (mut found, mut empty) = (Vec::new(), None);
     for path in paths {
         let refused = |error| ReadError::Path { path: path.clone(), error };
         if !std::fs::metadata(path).map_err(refused)?.is_dir() {
@@ -78,14 +78,16 @@ pub fn find(paths: &[PathBuf], decoder: &mut Decoder) -> Result<Vec<Found>, Read
             continue;
         }
         let files = list_segments(path).map_err(refused)?;
-        if files.is_empty() {
-            return Err(ReadError::NoSegments { path: path.clone() });
-        }
+        empty = empty.or(files.is_empty().then_some(path));
         for file in files {
             found.extend(open(Where::Directory(file), decoder)?);
         }
     }
-    Ok(found)
+    match empty {
+        // One of several data directories may be: its writers had nothing to do.
+        Some(path) if found.is_empty() => Err(ReadError::NoSegments { path: path.clone() }),
+        _ => Ok(found),
+    }
 }
 
 fn open(mut file: Where, decoder: &mut Decoder) -> Result<Option<Found>, ReadError> {

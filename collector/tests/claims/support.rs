@@ -32,7 +32,22 @@ pub(crate) struct Collector {
 impl Collector {
     /// Starts one with UDP, TCP and admin on free ports of the loopback interface, and waits until it listens.
     pub(crate) fn start(settings: &[&str]) -> Self {
+        Self::start_with(&[], settings)
+    }
+
+    /// The same, with further arguments.
+    pub(crate) fn start_with(arguments: &[&str], settings: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("data");
+        Self::run(directory, &data, arguments, settings)
+    }
+
+    /// The same, in the directory of another that has ended.
+    pub(crate) fn start_in(other: &Path, settings: &[&str]) -> Self {
+        Self::run(tempfile::tempdir().unwrap(), &other.join("data"), &[], settings)
+    }
+
+    fn run(directory: tempfile::TempDir, data: &Path, arguments: &[&str], settings: &[&str]) -> Self {
         let mut command = logboom();
         command.args([
             "run",
@@ -48,7 +63,7 @@ impl Collector {
         for setting in settings {
             command.args(["--set", setting]);
         }
-        command.arg("--data-dir").arg(directory.path().join("data"));
+        command.arg("--data-dir").arg(data).args(arguments);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
         let (sender, lines) = channel();
@@ -92,6 +107,16 @@ impl Collector {
 
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         request(self.admin, "GET", path)
+    }
+
+    /// A whole number among the metrics, by name and labels.
+    pub(crate) fn metric(&self, name: &str) -> Option<u64> {
+        let (_, metrics) = self.get("/metrics");
+        metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    pub(crate) fn wait_for_metric(&self, name: &str, least: u64) {
+        self.wait_until(&format!("{name} >= {least}"), |_| self.metric(name) >= Some(least));
     }
 
     pub(crate) fn ledger(&self) -> Value {
