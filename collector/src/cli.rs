@@ -1,17 +1,17 @@
 //! The command line: `run`, `check-config`, and the commands that read back.
 
-use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+mod grep;
+mod reading;
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-use logboom_segment::Decoder;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 use crate::config::{Config, ConfigError, LogLevel, Overrides, load};
-use crate::read::print::{Format, Printer};
-use crate::read::select::{TimeRange, parse_time};
-use crate::read::{ReadError, default_directories, scan, stat, verify};
+use crate::read::ReadError;
 
 /// Where a packaged collector has its configuration.
 const SYSTEM_CONFIG: &str = "/etc/logboom/logboom.toml";
@@ -31,20 +31,25 @@ enum Command {
     /// Check a configuration and exit.
     CheckConfig(Configured),
     /// Print stored messages, by receive time.
-    Cat(Cat),
-    /// Sum up what is stored.
-    Stat(Summary),
+    Cat(reading::Cat),
+    /// Print stored messages whose text matches.
+    Grep(grep::Grep),
+    /// Print the last stored messages, and those to come.
+    Tail(reading::Tail),
+    /// Sum up what is stored, or count it.
+    Stat(reading::Stat),
     /// Check every stored byte; exit 1 if anything is damaged.
-    Verify(Verify),
-}
-
-#[derive(Args)]
-struct Verify {
-    #[command(flatten)]
-    summary: Summary,
-    /// Copy what is whole of each damaged file to one beside it, named repaired-FILE.
-    #[arg(long)]
-    repair: bool,
+    Verify(reading::Verify),
+    /// Print a completion script for a shell.
+    Completions {
+        /// Which.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or that of a command.
+    Man {
+        /// The command; without one, the program.
+        command: Option<String>,
+    },
 }
 
 /// A configuration file, and what is set over it.
@@ -94,52 +99,6 @@ impl Configured {
     }
 }
 
-/// What to read.
-#[derive(Args)]
-struct Sources {
-    /// Data directories and segment files; without any, ./logboom-data or else the data_dir of
-    /// /etc/logboom/logboom.toml.
-    #[arg(value_name = "DIR|FILE")]
-    paths: Vec<PathBuf>,
-}
-
-impl Sources {
-    fn paths(&self) -> Vec<PathBuf> {
-        if !self.paths.is_empty() {
-            return self.paths.clone();
-        }
-        let configured = || Some(load(Some(Path::new(SYSTEM_CONFIG)), &Vec::new()).ok()?.data_dir.paths().to_vec());
-        default_directories(configured)
-    }
-}
-
-#[derive(Args)]
-struct Cat {
-    #[command(flatten)]
-    sources: Sources,
-    /// How to show each message.
-    #[arg(short, long, value_enum, default_value_t = Format::Short)]
-    output: Format,
-    /// With -o raw: end each message with NUL instead of LF.
-    #[arg(short = '0', long)]
-    null: bool,
-    /// Only messages received then or later: RFC 3339, or @ and seconds since 1970.
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    since: Option<u64>,
-    /// Only messages received then or earlier.
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    until: Option<u64>,
-}
-
-#[derive(Args)]
-struct Summary {
-    #[command(flatten)]
-    sources: Sources,
-    /// One JSON object.
-    #[arg(long)]
-    json: bool,
-}
-
 /// Exit codes of the commands that read, as grep has them.
 const FOUND: u8 = 0;
 const NONE: u8 = 1;
@@ -172,9 +131,16 @@ pub fn main() -> ExitCode {
             }
             Err(error) => failed(1, &error),
         },
-        Command::Cat(cat) => read(run_cat(&cat)),
-        Command::Stat(summary) => read(run_stat(&summary)),
-        Command::Verify(verify) => read(run_verify(&verify)),
+        Command::Cat(cat) => read(cat.run()),
+        Command::Grep(grep) => read(grep.run()),
+        Command::Tail(tail) => read(tail.run()),
+        Command::Stat(stat) => read(stat.run()),
+        Command::Verify(verify) => read(verify.run()),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "logboom", &mut io::stdout());
+            ExitCode::SUCCESS
+        }
+        Command::Man { command } => print_manual(command.as_deref()).unwrap_or_else(|error| failed(1, &error)),
     }
 }
 
@@ -193,54 +159,17 @@ fn log_to_stderr(level: LogLevel) {
         .init();
 }
 
-fn run_cat(cat: &Cat) -> Result<u8, ReadError> {
-    let mut decoder = Decoder::new().map_err(ReadError::Zstd)?;
-    let mut found = scan::find(&cat.sources.paths(), &mut decoder)?;
-    let range = TimeRange { since_ns: cat.since.unwrap_or(0), until_ns: cat.until.unwrap_or(u64::MAX) };
-    let stdout = io::stdout();
-    let terminal = stdout.is_terminal();
-    let mut printer = Printer::new(BufWriter::with_capacity(1 << 16, stdout.lock()), cat.output, cat.null, terminal);
-    let mut any = false;
-    let complaints = scan::for_each_message(&mut found, range, |message, listener| {
-        any = true;
-        printer.print(message, listener)
-    })?;
-    printer.finish()?;
-    for complaint in &complaints {
-        eprintln!("logboom: {complaint}");
-    }
-    Ok(match (complaints.is_empty(), any) {
-        (false, _) => ERROR,
-        (true, true) => FOUND,
-        (true, false) => NONE,
-    })
-}
-
-fn run_stat(summary: &Summary) -> Result<u8, ReadError> {
-    let mut decoder = Decoder::new().map_err(ReadError::Zstd)?;
-    let mut found = scan::find(&summary.sources.paths(), &mut decoder)?;
-    let complaints: Vec<String> = found.iter().flat_map(scan::Found::complaints).collect();
-    print_summary(&stat::stat(&mut found)?, summary.json)?;
-    for complaint in &complaints {
-        eprintln!("logboom: {complaint}");
-    }
-    Ok(if complaints.is_empty() { FOUND } else { ERROR })
-}
-
-fn run_verify(Verify { summary, repair }: &Verify) -> Result<u8, ReadError> {
-    let mut decoder = Decoder::new().map_err(ReadError::Zstd)?;
-    let mut found = scan::find(&summary.sources.paths(), &mut decoder)?;
-    let verification = verify::verify(&mut found, *repair, |complaint| eprintln!("logboom: {complaint}"))?;
-    print_summary(&verification, summary.json)?;
-    Ok(if verification.is_clean() { FOUND } else { NONE })
-}
-
-fn print_summary(summary: &(impl std::fmt::Display + serde::Serialize), json: bool) -> Result<(), ReadError> {
-    let mut stdout = io::stdout().lock();
-    let printed = if json {
-        serde_json::to_writer_pretty(&mut stdout, summary).map_err(io::Error::from).and_then(|()| writeln!(stdout))
-    } else {
-        writeln!(stdout, "{summary}")
+fn print_manual(command: Option<&str>) -> Result<ExitCode, String> {
+    let mut program = Cli::command();
+    program.build();
+    let command = match command {
+        None => program,
+        Some(name) => {
+            let found = program.find_subcommand(name).cloned();
+            // Named as its page is: `man logboom-cat`.
+            found.ok_or(format!("there is no command `{name}`"))?.display_name(format!("logboom-{name}"))
+        }
     };
-    printed.map_err(ReadError::Output)
+    clap_mangen::Man::new(command).render(&mut io::stdout()).map_err(|error| error.to_string())?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::bind::{BindError, Bound};
 use crate::block::{BlockPool, ROWS_PER_BLOCK_MAX, SOURCES_PER_BLOCK_MAX};
-use crate::config::{Config, Size, Sync};
+use crate::config::{Config, OnFull, Size, Sync};
 use crate::ledger::{Books, Connections, Ledger};
 use crate::queue::{BlockSender, block_queue};
 use crate::receive::Feed;
@@ -302,8 +302,11 @@ impl Feeds<'_> {
 
 /// Every data directory, made and locked.
 fn open_volumes(config: &Config, run_id: RunId) -> Result<Volumes, StartError> {
+    // Where a full one is left for another, or the oldest segments make room, that is no reason not to start.
+    let may_be_full = config.data_dir.paths().len() > 1 || config.store.on_full == OnFull::EvictOldest;
+    let probe_bytes = if may_be_full { 0 } else { config.store.block_size.as_usize() };
     let open = |path: &PathBuf| -> Result<Arc<dyn Storage>, StartError> {
-        Ok(Arc::new(DataDirectory::open(path, run_id, config.store.block_size.as_usize())?))
+        Ok(Arc::new(DataDirectory::open(path, run_id, probe_bytes)?))
     };
     Ok(Volumes::new(config.data_dir.paths().iter().map(open).collect::<Result<_, _>>()?))
 }

@@ -1,10 +1,17 @@
 //! Reading back: what is in a data directory or a file, also while a collector is writing it.
 
+mod ahead;
+pub mod count;
+pub mod find;
+pub mod follow;
+pub mod grep;
+pub mod last;
 pub mod print;
 pub mod scan;
 pub mod select;
 pub mod stat;
 pub mod verify;
+pub mod when;
 
 use std::path::PathBuf;
 
@@ -41,6 +48,9 @@ pub enum ReadError {
         /// Why.
         error: logboom_segment::RewriteError,
     },
+    /// A pattern, or what is asked with it, is not to be had.
+    #[error("{0}")]
+    Pattern(String),
     /// zstd has no memory.
     #[error("zstd: {0}")]
     Zstd(std::io::Error),

@@ -22,6 +22,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use logboom_segment::RunId;
 use logboom_udp::thread;
@@ -41,6 +42,9 @@ use crate::telemetry::StoreTimes;
 /// Niceness of writers where receivers may not be real-time threads: at equal priority on one processor, writers cost
 /// 2.7 % of the datagrams at 870,000 a second (`docs/decisions/0001`).
 const WRITER_NICE: i32 = 10;
+
+/// A shutdown waits so long for a rewrite to be given up.
+const REWRITER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What can be known of the store while it runs.
 #[derive(Clone)]
@@ -115,9 +119,9 @@ impl Store {
         let stop_rewriter = Arc::new(AtomicBool::new(false));
         let (rewriter, sealed) = rewriter(config, state, ledger, &files, &stop_rewriter);
         let rewriter = {
-            let state = state.clone();
+            let (state, stop) = (state.clone(), Arc::clone(&stop_rewriter));
             spawn("rewrite", move || {
-                recover_all(&state, run_id);
+                recover_all(&state, run_id, &stop);
                 // Not where it is not permitted: then it runs as any other thread.
                 let _ = thread::yield_to_all();
                 rewriter.run();
@@ -128,7 +132,13 @@ impl Store {
         let (retention, room) =
             Retention::new(Arc::clone(&state.volumes), retention_limits(config), evict_when_full, files, counts);
         let retention = spawn("retention", || retention.run())?;
-        let (syncer, sync) = Syncer::new(config.store.sync, Arc::clone(&state.unsynced), times.clone(), sealed);
+        let (syncer, sync) = Syncer::new(
+            config.store.sync,
+            Arc::clone(&state.volumes),
+            Arc::clone(&state.unsynced),
+            times.clone(),
+            sealed,
+        );
         let syncer = spawn("sync", || syncer.run())?;
         let context = WriterContext {
             volumes: Arc::clone(&state.volumes),
@@ -159,11 +169,24 @@ impl Store {
     /// When a thread has panicked.
     pub fn join(self) {
         self.stop_rewriter.store(true, Ordering::Release);
-        for thread in self.writers.into_iter().chain([self.syncer, self.retention, self.rewriter]) {
-            let name = thread.thread().name().unwrap_or("unnamed").to_owned();
-            assert!(thread.join().is_ok(), "thread {name} has panicked");
+        for thread in self.writers.into_iter().chain([self.syncer, self.retention]) {
+            join(thread);
+        }
+        // It may be in the middle of compressing, at the lowest priority: what it has not finished is of no use, and the next
+        // start removes it.
+        let until = Instant::now() + REWRITER_TIMEOUT;
+        while !self.rewriter.is_finished() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if self.rewriter.is_finished() {
+            join(self.rewriter);
         }
     }
+}
+
+fn join(thread: JoinHandle<()>) {
+    let name = thread.thread().name().unwrap_or("unnamed").to_owned();
+    assert!(thread.join().is_ok(), "thread {name} has panicked");
 }
 
 fn rewriter(
@@ -174,6 +197,7 @@ fn rewriter(
     stop: &Arc<AtomicBool>,
 ) -> (Rewriter, SealedSender) {
     let context = RewriteContext {
+        min_free_bytes: config.retention.min_free.get(),
         volumes: Arc::clone(&state.volumes),
         files: Arc::clone(files),
         pool: Arc::clone(&ledger.pool),
@@ -196,9 +220,9 @@ fn retention_limits(config: &Config) -> RetentionLimits {
     }
 }
 
-fn recover_all(state: &StoreState, run_id: RunId) {
+fn recover_all(state: &StoreState, run_id: RunId, stop: &AtomicBool) {
     for storage in state.volumes.all() {
-        match recover(&**storage, run_id) {
+        match recover(&**storage, run_id, stop) {
             Ok(recovered) => {
                 *state.recovered.lock().unwrap_or_else(PoisonError::into_inner) += recovered;
                 if recovered != Recovered::default() {

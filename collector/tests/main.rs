@@ -9,6 +9,7 @@
 //! * `shutdown`: nothing received is lost by a signal;
 //! * `segments`: rotation, sealing, reading while writing, other tools;
 //! * `keeping`: what is stored stays: recovery, the rewrite, retention, repair, and readers beside them;
+//! * `reading`: filters, grep, tail, counting: what is asked for comes, once, and nothing is decoded in vain;
 //! * `admin`: the HTTP routes;
 //! * `refusals`: bad input is told in one clear line, and nothing is left half-started;
 //! * `config_file`: the annotated configuration is the default one.
@@ -26,6 +27,7 @@ mod claims {
     mod config_file;
     mod keeping;
     mod overload;
+    mod reading;
     mod refusals;
     mod segments;
     mod shutdown;

@@ -7,7 +7,9 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use logboom_segment::{BlockRef, Decoder, FormatError, Merge, Rows, Segment, SegmentFile, list_segments, read_block};
+use logboom_segment::{
+    BlockRef, Decoder, Direction, FormatError, Merge, Rows, Segment, SegmentFile, list_segments, read_block,
+};
 use memchr::memchr;
 use serde::Serialize;
 
@@ -246,7 +248,7 @@ fn examine_segments(inputs: Vec<Input>, tracker: &mut Tracker) -> Result<(), Ver
         files.push((path, file));
     }
     let (mut bytes, mut failure) = (Vec::new(), None);
-    let mut merge = Merge::new(blocks, |block: &BlockRef, rows: &mut Rows| {
+    let mut merge = Merge::new(blocks, Direction::Forward, |block: &BlockRef, rows: &mut Rows| {
         let (path, file) = &files[block.segment];
         let decoded = read_block(file, &block.entry, &mut bytes).and_then(|()| decoder.decode(&bytes, rows));
         decoded.map_err(|error| failure = Some(VerifyError::Segment { path: path.clone(), error })).ok()

@@ -1,7 +1,7 @@
 //! Makes the golden files of the current version of the format, where there are none yet: `tests/golden`.
 
 #[path = "../tests/claims/sample.rs"]
-#[allow(dead_code, reason = "the tests use the rest")]
+#[allow(dead_code, clippy::unwrap_used, reason = "it is made for the tests, which use the rest")]
 mod sample;
 
 use std::io;

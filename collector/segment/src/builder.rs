@@ -58,11 +58,15 @@ impl SegmentBuilder {
         self.blocks.push(BlockEntry { offset: self.bytes, ..entry });
         self.bytes += entry.block_bytes() as u64;
         self.messages += u64::from(entry.messages);
-        for loss in losses {
-            *self.losses.entry((loss.place, loss.detail)).or_default() += loss.messages;
-        }
         self.source_refs += sources.len();
-        match self.listener_ids(listeners) {
+        let ids = self.listener_ids(listeners);
+        for loss in losses {
+            let known = ids.as_ref().filter(|_| loss.place == LossPlace::SocketBuffer);
+            let detail = known.and_then(|ids| ids.get(usize::from(loss.detail))).unwrap_or(&loss.detail);
+            let sum = self.losses.entry((loss.place, *detail)).or_default();
+            *sum = sum.saturating_add(loss.messages);
+        }
+        match ids {
             Some(ids) => self.add_sources(sources, &ids),
             None => self.sources = None,
         }
@@ -138,7 +142,7 @@ impl SegmentBuilder {
     /// Whether the segment holds as many blocks as the format allows.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.blocks.len() == BLOCKS_MAX
+        self.blocks.len() >= BLOCKS_MAX
     }
 
     /// The index and seek table to write at [`SegmentBuilder::bytes`].
@@ -146,8 +150,8 @@ impl SegmentBuilder {
     /// # Errors
     /// When zstd has no memory.
     pub fn seal(self) -> std::io::Result<Vec<u8>> {
-        let mut out = Vec::new();
-        self.into_index().put(&mut out)?;
+        let (mut out, offset) = (Vec::new(), self.bytes);
+        self.into_index().put(offset, &mut out)?;
         Ok(out)
     }
 

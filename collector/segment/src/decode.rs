@@ -5,7 +5,35 @@ use crate::encode::NEWLINE_SUBSTITUTE;
 use crate::error::FormatError;
 use crate::index::BlockEntry;
 use crate::meta::{Meta, check_crc};
-use crate::rows::{Flags, RowLimits, Rows};
+use crate::rows::{Flags, RowLimits, Rows, Source};
+
+/// What of a block's messages is asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HeadColumns {
+    /// Receive times.
+    pub times: bool,
+    /// Who sent them, and to which listener.
+    pub sources: bool,
+    /// PRI values.
+    pub pris: bool,
+}
+
+/// What is known of the messages of a block beside their text; by row. What was not asked is empty.
+#[derive(Debug, Default)]
+pub struct Heads {
+    /// How many there are.
+    pub messages: usize,
+    /// Receive time, ns since the Unix epoch.
+    pub received_ns: Vec<u64>,
+    /// Index into [`Heads::sources`].
+    pub source_ids: Vec<u16>,
+    /// PRI value, or [`PRI_NONE`](crate::PRI_NONE).
+    pub pris: Vec<u8>,
+    /// The block's sources.
+    pub sources: Vec<Source>,
+    /// URLs of the listeners that these name.
+    pub listeners: Vec<String>,
+}
 
 /// Decodes blocks; holds the decompressors' memory, so keep one per thread.
 pub struct Decoder {
@@ -36,12 +64,62 @@ impl Decoder {
     /// # Errors
     /// [`FormatError`]; `rows` is then empty.
     pub fn decode(&mut self, block: &[u8], rows: &mut Rows) -> Result<Vec<String>, FormatError> {
+        self.decode_if(block, rows, |_| true).map(Option::unwrap_or_default)
+    }
+
+    /// As [`Decoder::decode`], if `wants` says yes to the text of the whole block: one line for each message, an LF inside
+    /// replaced by 0x1E. `None` if it says no, at less cost; `rows` is then empty.
+    ///
+    /// # Errors
+    /// [`FormatError`]; `rows` is then empty.
+    pub fn decode_if(
+        &mut self,
+        block: &[u8],
+        rows: &mut Rows,
+        wants: impl FnOnce(&[u8]) -> bool,
+    ) -> Result<Option<Vec<String>>, FormatError> {
         rows.clear();
-        let decoded = self.decode_into(block, rows);
-        if decoded.is_err() {
+        let decoded = self.decode_into(block, rows, wants);
+        if !matches!(decoded, Ok(Some(_))) {
             rows.clear();
         }
         decoded
+    }
+
+    /// Restores what is asked of the messages of a block but for their text, which is not decompressed; also its sources and
+    /// listeners.
+    ///
+    /// # Errors
+    /// [`FormatError`].
+    pub fn decode_heads(&mut self, block: &[u8], asked: HeadColumns, heads: &mut Heads) -> Result<(), FormatError> {
+        let (_, meta) = check_block(block)?;
+        let count = meta.messages as usize;
+        *heads = Heads { messages: count, ..Heads::default() };
+        if asked.times {
+            let mut received_ns = meta.received_min_ns;
+            read_varints(self.expand(meta.columns, Column::Time)?, count, &mut heads.received_ns, |code| {
+                received_ns = unzigzag(received_ns, code);
+                Some(received_ns)
+            })?;
+        }
+        if asked.sources {
+            let ids = self.expand(meta.columns, Column::Source)?;
+            read_varints(ids, count, &mut heads.source_ids, |id| u16::try_from(id).ok())?;
+            (heads.sources, heads.listeners) = (meta.sources(self)?, meta.listeners(self)?);
+            if heads.source_ids.iter().any(|id| usize::from(*id) >= heads.sources.len()) {
+                return Err(FormatError::Columns("a message names a source that META does not hold"));
+            }
+            if heads.sources.iter().any(|source| usize::from(source.listener) >= heads.listeners.len()) {
+                return Err(FormatError::Columns("a source names a listener that META does not hold"));
+            }
+        }
+        if asked.pris {
+            heads.pris.extend_from_slice(self.expand(meta.columns, Column::Pri)?);
+            if heads.pris.len() != count {
+                return Err(FormatError::Columns("a column has another number of rows than META says"));
+            }
+        }
+        Ok(())
     }
 
     /// As [`Decoder::decode`], but of a joined block only the messages of `wanted`, one of the blocks it was joined from or
@@ -70,7 +148,12 @@ impl Decoder {
         Ok(listeners)
     }
 
-    fn decode_into(&mut self, block: &[u8], rows: &mut Rows) -> Result<Vec<String>, FormatError> {
+    fn decode_into(
+        &mut self,
+        block: &[u8],
+        rows: &mut Rows,
+        wants: impl FnOnce(&[u8]) -> bool,
+    ) -> Result<Option<Vec<String>>, FormatError> {
         let (data, meta) = check_block(block)?;
         let content_bytes = meta.content_bytes as usize;
         rows.content.resize(content_bytes, 0);
@@ -78,12 +161,15 @@ impl Decoder {
         if decompressed.map_err(FormatError::Data)? != content_bytes {
             return Err(FormatError::Frame("DATA holds less than META says"));
         }
+        if !wants(&rows.content) {
+            return Ok(None);
+        }
         self.read_rows(&meta, rows)?;
         rows.sources = meta.sources(self)?;
         let listeners = meta.listeners(self)?;
         check_rows(rows, listeners.len())?;
         self.restore_content(&meta, rows)?;
-        Ok(listeners)
+        Ok(Some(listeners))
     }
 
     fn read_rows(&mut self, meta: &Meta<'_>, rows: &mut Rows) -> Result<(), FormatError> {

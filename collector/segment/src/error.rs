@@ -9,7 +9,7 @@ pub enum FormatError {
     #[error("cannot read: {0}")]
     Io(#[from] io::Error),
     /// Written by a later version of the format.
-    #[error("format version {found}, but this program knows only versions up to {known}: use a newer one")]
+    #[error("format version {found}, but this program knows only versions 1 to {known}")]
     Version {
         /// Version in the frame.
         found: u16,

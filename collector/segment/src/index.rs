@@ -144,8 +144,8 @@ pub(crate) struct IndexSources {
 }
 
 impl Index {
-    /// Writes the index frame and the seek table behind it.
-    pub(crate) fn put(&self, out: &mut Vec<u8>) -> std::io::Result<()> {
+    /// Writes the index frame that stands at `offset` of the file, and the seek table behind it.
+    pub(crate) fn put(&self, offset: u64, out: &mut Vec<u8>) -> std::io::Result<()> {
         let start = out.len();
         let flag = |is_set, flag| if is_set { flag } else { 0 };
         let flags = flag(self.sources.is_none(), FLAG_SOURCES_LEFT_OUT) | flag(self.recovered, FLAG_RECOVERED);
@@ -179,7 +179,7 @@ impl Index {
         }
         finish_frame(out, start, start);
         let index_bytes = out.len() - start;
-        put_seek_table(out, &self.blocks, index_bytes);
+        put_seek_table(out, &self.blocks, offset, index_bytes);
         Ok(())
     }
 
@@ -237,17 +237,33 @@ const SEEKABLE_MAGIC: u32 = 0x8F92_EAB1;
 const SEEK_FOOTER_BYTES: usize = 9;
 const SEEK_ENTRY_BYTES: usize = 8;
 
-/// The seekable format's table: a skippable frame with one entry for every frame of the file before it.
-pub(crate) fn put_seek_table(out: &mut Vec<u8>, blocks: &[BlockEntry], index_bytes: usize) {
-    let frames = blocks.len() * 2 + 1;
+/// The seekable format's table: a skippable frame with one entry for every frame of the file before it, and one for damage
+/// between them, so that the sizes add up to where each frame stands.
+pub(crate) fn put_seek_table(out: &mut Vec<u8>, blocks: &[BlockEntry], index_offset: u64, index_bytes: usize) {
+    let mut entries: Vec<(u32, u32)> = Vec::with_capacity(blocks.len() * 2 + 1);
+    let mut end = 0;
+    let mut skip_to = |entries: &mut Vec<(u32, u32)>, offset: u64, bytes: u64| {
+        let mut gap = offset.saturating_sub(end);
+        while gap > 0 {
+            let piece = u32::try_from(gap).unwrap_or(u32::MAX);
+            entries.push((piece, 0));
+            gap -= u64::from(piece);
+        }
+        end = offset.saturating_add(bytes);
+    };
+    for block in blocks {
+        skip_to(&mut entries, block.offset, block.block_bytes() as u64);
+        entries.extend([(block.data_bytes, block.content_bytes), (block.meta_bytes, 0)]);
+    }
+    skip_to(&mut entries, index_offset, 0);
+    entries.push((index_bytes as u32, 0));
     out.extend_from_slice(&SEEK_TABLE_MAGIC.to_le_bytes());
-    out.extend_from_slice(&((frames * SEEK_ENTRY_BYTES + SEEK_FOOTER_BYTES) as u32).to_le_bytes());
-    let blocks = blocks.iter().flat_map(|block| [(block.data_bytes, block.content_bytes), (block.meta_bytes, 0)]);
-    for (stored_bytes, content_bytes) in blocks.chain([(index_bytes as u32, 0)]) {
+    out.extend_from_slice(&((entries.len() * SEEK_ENTRY_BYTES + SEEK_FOOTER_BYTES) as u32).to_le_bytes());
+    for (stored_bytes, content_bytes) in &entries {
         out.extend_from_slice(&stored_bytes.to_le_bytes());
         out.extend_from_slice(&content_bytes.to_le_bytes());
     }
-    out.extend_from_slice(&(frames as u32).to_le_bytes());
+    out.extend_from_slice(&(entries.len() as u32).to_le_bytes());
     out.push(0); // Descriptor: no checksum in each entry.
     out.extend_from_slice(&SEEKABLE_MAGIC.to_le_bytes());
 }

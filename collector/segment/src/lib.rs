@@ -46,15 +46,15 @@ mod rewrite;
 mod error;
 
 pub use builder::SegmentBuilder;
-pub use decode::{Decoder, check_block};
+pub use decode::{Decoder, HeadColumns, Heads, check_block};
 pub use directory::{SegmentFile, list_segments};
 pub use encode::{Compression, EncodeError, Encoder};
 pub use error::{Damage, FormatError};
 pub use frame::ReadAt;
 pub use index::BlockEntry;
-pub use merge::{BlockRef, Merge};
+pub use merge::{BlockRef, Direction, Merge, in_order};
 pub use meta::{BlockHeader, Loss, LossPlace, Meta, Part};
 pub use name::{FileState, RunId, SegmentName};
-pub use reader::{Segment, Unsealed, read_block};
+pub use reader::{Follow, Segment, Unsealed, read_block};
 pub use rewrite::{Recompress, Rewrite, RewriteError, RewriteGoal, is_worth_rewriting, plan_joins};
 pub use rows::{Flags, Full, Message, PRI_NONE, PriSet, RowLimits, Rows, Source};

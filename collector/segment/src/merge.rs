@@ -1,6 +1,6 @@
 //! The messages of many blocks in one order.
 //!
-//! By receive time; ties and steps of the clock by (receiver, block sequence, row), so that what one receiver took in
+//! By receive time; ties and steps of the clock by (receiver, run, block sequence, row), so that what one receiver took in
 //! order stays in order; but messages with the kernel's own times are by these within a block, too. A block is decoded when the time of its first message is reached and let go after its last, so
 //! that memory follows the number of receivers and not of segments.
 
@@ -19,10 +19,65 @@ pub struct BlockRef {
     pub entry: BlockEntry,
 }
 
+/// From the earliest message on, or from the latest back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// Earliest first.
+    #[default]
+    Forward,
+    /// Latest first.
+    Backward,
+}
+
+impl Direction {
+    /// What is least for the message that comes first.
+    fn rank(self, value: u64) -> u64 {
+        match self {
+            Self::Forward => value,
+            Self::Backward => u64::MAX - value,
+        }
+    }
+
+    fn first_ns(self, block: &BlockEntry) -> u64 {
+        self.rank(match self {
+            Self::Forward => block.received_min_ns,
+            Self::Backward => block.received_max_ns,
+        })
+    }
+
+    fn key(self, received_ns: u64, block: &BlockEntry, row: usize) -> Key {
+        let (receiver, run) = (self.rank(u64::from(block.receiver)), self.rank(block.run_id.0));
+        (self.rank(received_ns), receiver, run, self.rank(block.sequence_first), row)
+    }
+}
+
+/// `blocks` in the order in which a [`Merge`] fetches them, each once.
+#[must_use]
+pub fn in_order(mut blocks: Vec<BlockRef>, direction: Direction) -> Vec<BlockRef> {
+    let identity = |block: &BlockRef| (block.entry.run_id, block.entry.receiver, block.entry.sequence_first);
+    // Of copies, keep the one that covers most: a rewrite joins blocks, and the parts may still be there.
+    blocks.sort_by_key(|block| (identity(block), Reverse(block.entry.sequence_last)));
+    let mut covered = None;
+    blocks.retain(|block| {
+        let (run_id, receiver, first) = identity(block);
+        let twice = covered.is_some_and(|(run, by, last)| (run, by) == (run_id, receiver) && first <= last);
+        if !twice {
+            covered = Some((run_id, receiver, block.entry.sequence_last));
+        }
+        !twice && block.entry.messages > 0
+    });
+    blocks.sort_by_key(|block| {
+        let (_, receiver, run, sequence, _) = direction.key(0, &block.entry, 0);
+        (direction.first_ns(&block.entry), receiver, run, sequence)
+    });
+    blocks
+}
+
 /// Yields the messages of blocks in one order. `fetch` decodes a block into the rows given and returns its listeners,
 /// or `None` to pass over it (damaged, or deleted meanwhile; the caller notes which).
 pub struct Merge<F> {
-    /// Latest first, so that the next one is popped.
+    direction: Direction,
+    /// The last first, so that the next one is popped.
     unopened: Vec<BlockRef>,
     opened: BinaryHeap<Reverse<OpenBlock>>,
     current: Option<OpenBlock>,
@@ -31,11 +86,12 @@ pub struct Merge<F> {
     fetch: F,
 }
 
-/// Order of messages: receive time, receiver, block sequence, row.
-type Key = (u64, u32, u64, usize);
+/// Order of messages: receive time, receiver, run, block sequence, row.
+type Key = (u64, u64, u64, u64, usize);
 
 struct OpenBlock {
     key: Key,
+    entry: BlockEntry,
     rows: Rows,
     cursor: RowCursor,
     listeners: Vec<String>,
@@ -43,24 +99,12 @@ struct OpenBlock {
 
 impl<F: FnMut(&BlockRef, &mut Rows) -> Option<Vec<String>>> Merge<F> {
     /// A merge of `blocks`, in whatever order they come; a block given twice is yielded once.
-    pub fn new(mut blocks: Vec<BlockRef>, fetch: F) -> Self {
-        let identity = |block: &BlockRef| (block.entry.run_id, block.entry.receiver, block.entry.sequence_first);
-        // Of copies, keep the one that covers most: a rewrite joins blocks, and the parts may still be there.
-        blocks.sort_by_key(|block| (identity(block), Reverse(block.entry.sequence_last)));
-        let mut covered = None;
-        blocks.retain(|block| {
-            let (run_id, receiver, first) = identity(block);
-            let twice = covered.is_some_and(|(run, by, last)| (run, by) == (run_id, receiver) && first <= last);
-            if !twice {
-                covered = Some((run_id, receiver, block.entry.sequence_last));
-            }
-            !twice && block.entry.messages > 0
-        });
-        blocks.sort_by_key(|block| {
-            Reverse((block.entry.received_min_ns, block.entry.receiver, block.entry.sequence_first))
-        });
+    pub fn new(blocks: Vec<BlockRef>, direction: Direction, fetch: F) -> Self {
+        let mut unopened = in_order(blocks, direction);
+        unopened.reverse();
         Self {
-            unopened: blocks,
+            direction,
+            unopened,
             opened: BinaryHeap::new(),
             current: None,
             spare: Vec::new(),
@@ -75,8 +119,7 @@ impl<F: FnMut(&BlockRef, &mut Rows) -> Option<Vec<String>>> Merge<F> {
         let current = self.current.as_mut()?;
         let message = current.cursor.next(&current.rows)?;
         if let Some(next_ns) = current.cursor.peek_ns(&current.rows) {
-            current.key.0 = next_ns;
-            current.key.3 = current.cursor.row();
+            current.key = self.direction.key(next_ns, &current.entry, current.cursor.row());
         }
         let listener = &current.listeners[usize::from(message.source.listener)];
         Some((message, listener))
@@ -96,7 +139,8 @@ impl<F: FnMut(&BlockRef, &mut Rows) -> Option<Vec<String>>> Merge<F> {
             }
         }
         while let Some(block) = self.unopened.last() {
-            let reached = self.opened.peek().is_none_or(|Reverse(least)| least.key.0 >= block.entry.received_min_ns);
+            let reached =
+                self.opened.peek().is_none_or(|Reverse(least)| least.key.0 >= self.direction.first_ns(&block.entry));
             if !reached {
                 break;
             }
@@ -107,7 +151,7 @@ impl<F: FnMut(&BlockRef, &mut Rows) -> Option<Vec<String>>> Merge<F> {
 
     fn is_least(&self, key: &Key) -> bool {
         self.opened.peek().is_none_or(|Reverse(least)| *key <= least.key)
-            && self.unopened.last().is_none_or(|block| key.0 < block.entry.received_min_ns)
+            && self.unopened.last().is_none_or(|block| key.0 < self.direction.first_ns(&block.entry))
     }
 
     fn open_next(&mut self) {
@@ -115,11 +159,14 @@ impl<F: FnMut(&BlockRef, &mut Rows) -> Option<Vec<String>>> Merge<F> {
         let mut rows = self.spare.pop().unwrap_or_else(Rows::for_decoding);
         let fetched = (self.fetch)(&block, &mut rows);
         rows.sort_by_kernel_time(&mut self.sorting);
+        if self.direction == Direction::Backward {
+            rows.reverse(&mut self.sorting);
+        }
         let cursor = RowCursor::default();
         match (fetched, cursor.peek_ns(&rows)) {
             (Some(listeners), Some(first_ns)) => {
-                let key = (first_ns, block.entry.receiver, block.entry.sequence_first, 0);
-                self.opened.push(Reverse(OpenBlock { key, rows, cursor, listeners }));
+                let (key, entry) = (self.direction.key(first_ns, &block.entry, 0), block.entry);
+                self.opened.push(Reverse(OpenBlock { key, entry, rows, cursor, listeners }));
             }
             _ => self.spare.push(rows),
         }

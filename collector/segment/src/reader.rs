@@ -3,12 +3,14 @@
 use memchr::memmem;
 
 use crate::builder::SegmentBuilder;
+use crate::column::Fields;
 use crate::decode::{Decoder, check_block};
 use crate::error::{Damage, FormatError};
 use crate::frame::{Frame, META_MAGIC, ReadAt, Snapshot, frame_at, read_exact, read_up_to};
 use crate::index::{BlockEntry, INDEX_TAG, Index, put_seek_table, seek_table_bytes};
 use crate::limits::{DATA_BYTES_MAX, META_BYTES_MAX};
-use crate::meta::{Loss, TRAILER_BYTES, Trailer, check_crc};
+use crate::meta::{Loss, Meta, TRAILER_BYTES, Trailer, check_crc};
+use crate::name::RunId;
 use crate::rows::Source;
 
 /// What a segment file holds, known without decompressing its messages.
@@ -20,6 +22,8 @@ pub struct Segment {
     pub sealed: bool,
     /// Who sent its messages; `None` where the index left them out because they were too many.
     pub sources: Option<Vec<Source>>,
+    /// For each block the number of its sources, and which of [`Segment::sources`] they are, as varints.
+    block_sources: Vec<u8>,
     /// The listeners that its sources name.
     pub listeners: Vec<String>,
     /// What was lost while it was filled, summed by place and detail.
@@ -56,16 +60,47 @@ impl Segment {
         Ok(Walked::walk(file, decoder)?.into_segment())
     }
 
+    /// Walks the blocks of a file that grows from `offset` on, where a block begins or will: what is new since, and in
+    /// [`Follow::offset`] where to go on.
+    ///
+    /// # Errors
+    /// As [`Segment::open`].
+    pub fn follow(file: &(impl ReadAt + ?Sized), offset: u64, decoder: &mut Decoder) -> Result<Follow, FormatError> {
+        let walked = Walked::walk_from(file, offset, None, decoder)?;
+        Ok(Follow { blocks: walked.builder.blocks().to_vec(), offset: walked.builder.bytes(), sealed: walked.sealed })
+    }
+
     fn from_index(index: Index) -> Self {
+        let (sources, block_sources) = index.sources.map(|sources| (sources.all, sources.by_block)).unzip();
         Self {
             blocks: index.blocks,
-            sources: index.sources.map(|sources| sources.all),
+            sources,
+            block_sources: block_sources.unwrap_or_default(),
             listeners: index.listeners,
             losses: index.losses,
             rewritten: index.rewritten,
             recovered: index.recovered,
             ..Self::default()
         }
+    }
+
+    /// For each block, whether it holds messages of a source that `wants` says yes to; all may where the index does not tell.
+    #[must_use]
+    pub fn blocks_with(&self, wants: impl Fn(&Source, &str) -> bool) -> Vec<bool> {
+        let Some(sources) = &self.sources else { return vec![true; self.blocks.len()] };
+        let listener = |source: &Source| self.listeners.get(usize::from(source.listener)).map_or("", String::as_str);
+        let wanted: Vec<bool> = sources.iter().map(|source| wants(source, listener(source))).collect();
+        let mut fields = Fields::new(&self.block_sources);
+        let mut holds_wanted = || {
+            let count = fields.varint()?;
+            let mut holds = false;
+            for _ in 0..count {
+                holds |= *wanted.get(usize::try_from(fields.varint()?).ok()?)?;
+            }
+            Some(holds)
+        };
+        // An index that does not add up tells nothing.
+        self.blocks.iter().map(|_| holds_wanted().unwrap_or(true)).collect()
     }
 
     /// Messages in its whole blocks.
@@ -89,12 +124,12 @@ pub struct Unsealed {
 }
 
 impl Unsealed {
-    /// Walks a file that nobody writes to any more.
+    /// Walks a file that nobody writes to any more, and that run `run_id` wrote.
     ///
     /// # Errors
     /// As [`Segment::open`].
-    pub fn walk(file: &(impl ReadAt + ?Sized), decoder: &mut Decoder) -> Result<Self, FormatError> {
-        let walked = Walked::walk(file, decoder)?;
+    pub fn walk(file: &(impl ReadAt + ?Sized), run_id: RunId, decoder: &mut Decoder) -> Result<Self, FormatError> {
+        let walked = Walked::walk_from(file, 0, Some(run_id), decoder)?;
         let (blocks_end, tail_is_block) = (walked.builder.bytes(), walked.tail_is_block);
         let mut builder = walked.builder.clone();
         builder.set_recovered();
@@ -116,11 +151,35 @@ struct Walked {
 
 impl Walked {
     fn walk(file: &(impl ReadAt + ?Sized), decoder: &mut Decoder) -> Result<Self, FormatError> {
+        Self::walk_from(file, 0, None, decoder)
+    }
+
+    fn walk_from(
+        file: &(impl ReadAt + ?Sized),
+        offset: u64,
+        known_run: Option<RunId>,
+        decoder: &mut Decoder,
+    ) -> Result<Self, FormatError> {
         let file = Snapshot::take(file)?;
         let size = file.size()?;
-        let (builder, bytes) = (SegmentBuilder::new(), Vec::new());
-        let mut walk =
-            Walk { file: &file, decoder, builder, damage: Vec::new(), bytes, rewritten: None, recovered: false };
+        let (mut builder, bytes) = (SegmentBuilder::new(), Vec::new());
+        builder.skip(offset);
+        // A sealed file's index knows the run, also where the first block is damaged.
+        let run_id = match sealed_index(&file, decoder) {
+            Ok(Some(index)) => index.blocks.first().map(|block| block.run_id),
+            _ => None,
+        };
+        let mut walk = Walk {
+            file: &file,
+            decoder,
+            from: offset,
+            run_id: run_id.or(known_run),
+            builder,
+            damage: Vec::new(),
+            bytes,
+            rewritten: None,
+            recovered: false,
+        };
         let (mut sealed, mut tail_bytes, mut tail_is_block) = (false, 0, false);
         while walk.builder.bytes() < size {
             let offset = walk.builder.bytes();
@@ -152,6 +211,17 @@ impl Walked {
         let index = builder.into_index();
         Segment { sealed, damage, tail_bytes, rewritten, recovered, ..Segment::from_index(index) }
     }
+}
+
+/// What a file that grows has new.
+#[derive(Debug)]
+pub struct Follow {
+    /// Its new blocks.
+    pub blocks: Vec<BlockEntry>,
+    /// Where the next will begin.
+    pub offset: u64,
+    /// Whether there will be none.
+    pub sealed: bool,
 }
 
 /// Reads DATA and META of `entry` into `out`.
@@ -192,8 +262,14 @@ fn sealed_index(file: &(impl ReadAt + ?Sized), decoder: &mut Decoder) -> Result<
     }
     check_crc(&bytes)?;
     let index = Index::parse(&bytes, decoder)?;
-    let blocks_end = index.blocks.last().map_or(0, |block| block.offset.saturating_add(block.block_bytes() as u64));
-    if blocks_end <= index_offset { Ok(Some(index)) } else { Err(FormatError::Frame("the index overlaps its blocks")) }
+    if blocks_end(&index) <= index_offset { Ok(Some(index)) } else { Err(FormatError::Frame(INDEX_OVERLAPS)) }
+}
+
+const INDEX_OVERLAPS: &str = "the index overlaps its blocks";
+
+/// Where the last block ends that an index names; its blocks follow each other.
+fn blocks_end(index: &Index) -> u64 {
+    index.blocks.last().map_or(0, |block| block.offset.saturating_add(block.block_bytes() as u64))
 }
 
 enum Step {
@@ -209,6 +285,10 @@ enum Step {
 struct Walk<'a, F> {
     file: &'a F,
     decoder: &'a mut Decoder,
+    /// Where the walk began.
+    from: u64,
+    /// The run that wrote the file, as far as known.
+    run_id: Option<RunId>,
     builder: SegmentBuilder,
     damage: Vec<Damage>,
     bytes: Vec<u8>,
@@ -242,6 +322,7 @@ impl<F: ReadAt> Walk<'_, F> {
         let sources = meta.sources(self.decoder)?;
         let listeners = meta.listeners(self.decoder)?;
         let losses = meta.losses(self.decoder)?;
+        self.run_id.get_or_insert(entry.run_id);
         self.builder.add(entry, &sources, &listeners, &losses);
         Ok(Step::Block)
     }
@@ -255,13 +336,16 @@ impl<F: ReadAt> Walk<'_, F> {
             return Err(FormatError::Frame("META without DATA"));
         }
         let index = Index::parse(&self.bytes, self.decoder)?;
-        if index.blocks != self.builder.blocks() && self.damage.is_empty() {
+        if !self.is_index_of_this_file(&index) {
             return Err(FormatError::Frame("the index does not name the blocks that are there"));
+        }
+        if blocks_end(&index) > offset {
+            return Err(FormatError::Frame(INDEX_OVERLAPS));
         }
         (self.rewritten, self.recovered) = (index.rewritten, index.recovered);
         // The table has no checksum of its own, but only one is right.
         let mut table = Vec::new();
-        put_seek_table(&mut table, &index.blocks, index_bytes);
+        put_seek_table(&mut table, &index.blocks, offset, index_bytes);
         let index_end = offset + index_bytes as u64;
         let has_table =
             read_exact(self.file, index_end, table.len(), &mut self.bytes)?.is_some() && self.bytes == table;
@@ -273,6 +357,19 @@ impl<F: ReadAt> Walk<'_, F> {
         let mut head = [0; 4];
         let filled = read_up_to(self.file, &mut head, offset)?;
         Ok(META_MAGIC.to_le_bytes().starts_with(&head[..filled]))
+    }
+
+    /// Whether an index names the blocks that were met, and, unless some are damaged, no other. A message may hold an index of its
+    /// sender's making, who does not know the run.
+    fn is_index_of_this_file(&self, index: &Index) -> bool {
+        let walked = self.builder.blocks();
+        let mut named = index.blocks.iter().filter(|block| block.offset >= self.from);
+        if self.damage.is_empty() {
+            return named.eq(walked);
+        }
+        let is_of_run =
+            index.blocks.first().is_some_and(|block| self.run_id.is_none_or(|run_id| run_id == block.run_id));
+        is_of_run && walked.iter().all(|block| named.any(|named| named == block))
     }
 
     /// Looks for the next whole block or index that begins at `from` or later, by the magic of its META.
@@ -311,6 +408,20 @@ impl<F: ReadAt> Walk<'_, F> {
         if read_exact(self.file, begin, (end - begin) as usize, &mut self.bytes)?.is_none() {
             return Ok(None);
         }
-        Ok(check_crc(&self.bytes).is_ok().then_some(begin))
+        Ok((check_crc(&self.bytes).is_ok() && self.is_ours(begin, meta_offset)).then_some(begin))
+    }
+
+    /// Whether a block or index that a search has found is of the run that wrote the file. A message may hold either: where the
+    /// block around it is damaged and was not compressed, only this tells them apart. Its sender does not know the run.
+    fn is_ours(&mut self, begin: u64, meta_offset: u64) -> bool {
+        let meta = self.bytes.get((meta_offset - begin) as usize..).unwrap_or_default();
+        let run_id = match meta.get(8..12) {
+            Some(tag) if *tag == INDEX_TAG => {
+                let index = Index::parse(meta, self.decoder).ok();
+                index.and_then(|index| index.blocks.first().map(|block| block.run_id))
+            }
+            _ => Meta::parse(meta).ok().map(|meta| meta.header.run_id),
+        };
+        run_id.is_some() && (self.run_id.is_none() || self.run_id == run_id)
     }
 }

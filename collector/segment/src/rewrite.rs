@@ -111,10 +111,13 @@ impl Group {
     }
 }
 
-/// Whether writing it anew would make it notably smaller: it halves the number of blocks, compresses what was stored plain, or
+/// Whether it is whole, and writing it anew would make it notably smaller: it halves the number of blocks, compresses what was stored plain, or
 /// compresses all of it harder than before.
 #[must_use]
 pub fn is_worth_rewriting(segment: &Segment, goal: &RewriteGoal) -> bool {
+    if !has_blocks_only(segment) {
+        return false;
+    }
     if goal.recompress == Recompress::All {
         return segment.rewritten.is_none_or(|level| level < goal.level);
     }
@@ -124,9 +127,20 @@ pub fn is_worth_rewriting(segment: &Segment, goal: &RewriteGoal) -> bool {
             || is_small(&plan_joins(&segment.blocks, goal.limits_for(segment))))
 }
 
-/// DATA is no smaller than its content: it was not compressed, or cannot be.
+/// DATA is no smaller than its content: it was not compressed, or cannot be. Of small blocks that says nothing.
 fn is_plain(block: &BlockEntry) -> bool {
-    block.content_bytes > 0 && block.data_bytes >= block.content_bytes
+    const SMALL_BYTES: u32 = 16 << 10;
+    block.content_bytes >= SMALL_BYTES && block.data_bytes >= block.content_bytes
+}
+
+/// Whether nothing lies between the blocks: damage that was kept must not be lost from sight.
+fn has_blocks_only(segment: &Segment) -> bool {
+    let mut end = 0;
+    segment.blocks.iter().all(|block| {
+        let follows = block.offset == end;
+        end = block.offset.saturating_add(block.block_bytes() as u64);
+        follows
+    })
 }
 
 /// Writes one segment anew, block by block, so that its caller can stop in between.

@@ -215,6 +215,29 @@ impl Rows {
         *self = kept;
     }
 
+    /// Keeps the messages that `wants` says yes to, by way of `spare`.
+    pub fn retain(&mut self, spare: &mut Self, wants: impl Fn(&Message<'_>) -> bool) {
+        spare.clear();
+        spare.set_limits(RowLimits { content_bytes: usize::MAX, rows: usize::MAX, sources: usize::MAX });
+        for message in self.messages().filter(wants) {
+            let appended = spare.append(&message);
+            debug_assert!(appended.is_ok(), "without limits there is room");
+        }
+        std::mem::swap(self, spare);
+    }
+
+    /// Puts the messages in the opposite order, by way of `spare`.
+    pub(crate) fn reverse(&mut self, spare: &mut Self) {
+        spare.clear();
+        spare.set_limits(RowLimits { content_bytes: usize::MAX, rows: usize::MAX, sources: usize::MAX });
+        let messages: Vec<Message<'_>> = self.messages().collect();
+        for message in messages.iter().rev() {
+            let appended = spare.append(message);
+            debug_assert!(appended.is_ok(), "without limits there is room");
+        }
+        std::mem::swap(self, spare);
+    }
+
     /// Rows that were decoded, to be appended to: they know neither limits nor which of their sources has which number.
     pub(crate) fn set_limits(&mut self, limits: RowLimits) {
         self.limits = limits;

@@ -1,6 +1,7 @@
 //! Messages as text.
 
 use std::io::Write;
+use std::ops::Range;
 
 use base64::Engine;
 use jiff::Timestamp;
@@ -22,16 +23,36 @@ pub enum Format {
     Json,
 }
 
+/// How a [`Printer`] writes.
+#[derive(Clone, Debug)]
+pub struct PrinterOptions {
+    /// In which form.
+    pub format: Format,
+    /// NUL behind a raw message, not LF.
+    pub nul: bool,
+    /// The output is a terminal: control characters in messages are made visible.
+    pub terminal: bool,
+    /// Colour by severity, and what matched.
+    pub color: bool,
+    /// Of the times shown.
+    pub zone: TimeZone,
+}
+
 /// Writes messages in one format.
 pub struct Printer<W> {
     out: W,
-    format: Format,
-    /// NUL behind a raw message, not LF.
-    nul: bool,
-    /// The output is a terminal: control characters in messages are made visible.
-    terminal: bool,
-    zone: TimeZone,
+    options: PrinterOptions,
     line: Vec<u8>,
+}
+
+/// Select Graphic Rendition (ECMA-48 section 8.3.117).
+mod sgr {
+    pub(super) const PLAIN: &[u8] = b"\x1B[0m";
+    pub(super) const MATCH: &[u8] = b"\x1B[1;31m";
+    pub(super) const DIM: &[u8] = b"\x1B[2m";
+    pub(super) const BOLD: &[u8] = b"\x1B[1m";
+    pub(super) const YELLOW: &[u8] = b"\x1B[33m";
+    pub(super) const RED: &[u8] = b"\x1B[31m";
 }
 
 /// One message as JSON; `docs/reading.md` describes the fields.
@@ -57,62 +78,131 @@ struct JsonMessage<'a> {
 
 impl<W: Write> Printer<W> {
     /// A printer to `out`.
-    pub fn new(out: W, format: Format, nul: bool, terminal: bool) -> Self {
-        Self { out, format, nul, terminal, zone: TimeZone::system(), line: Vec::new() }
+    pub fn new(out: W, options: PrinterOptions) -> Self {
+        Self { out, options, line: Vec::new() }
     }
 
-    /// Writes one message.
+    /// Writes one message; `matches` are the ranges of its text to be pointed out.
     ///
     /// # Errors
     /// [`ReadError::Output`].
-    pub fn print(&mut self, message: &Message<'_>, listener: &str) -> Result<(), ReadError> {
+    pub fn print(&mut self, message: &Message<'_>, listener: &str, matches: &[Range<usize>]) -> Result<(), ReadError> {
         self.line.clear();
-        match self.format {
+        match self.options.format {
             Format::Raw => {
                 self.line.extend_from_slice(message.payload);
-                self.line.push(if self.nul { 0 } else { b'\n' });
+                self.line.push(if self.options.nul { 0 } else { b'\n' });
             }
             Format::Json => {
                 serde_json::to_writer(&mut self.line, &json_message(message, listener))
                     .map_err(|error| ReadError::Output(error.into()))?;
                 self.line.push(b'\n');
             }
-            Format::Short => self.put_short(message),
+            Format::Short => self.put_short(message, matches),
         }
         self.out.write_all(&self.line).map_err(ReadError::Output)
+    }
+
+    /// Says that something between two messages was left out, as grep does.
+    ///
+    /// # Errors
+    /// [`ReadError::Output`].
+    pub fn separate(&mut self) -> Result<(), ReadError> {
+        self.out.write_all(b"--\n").map_err(ReadError::Output)
     }
 
     /// Writes out what is buffered.
     ///
     /// # Errors
     /// [`ReadError::Output`].
-    pub fn finish(mut self) -> Result<(), ReadError> {
+    pub fn flush(&mut self) -> Result<(), ReadError> {
         self.out.flush().map_err(ReadError::Output)
     }
 
-    fn put_short(&mut self, message: &Message<'_>) {
-        let time = timestamp(message.received_ns).to_zoned(self.zone.clone());
-        let _ = write!(self.line, "{} ", time.strftime("%b %e %H:%M:%S%.6f"));
+    /// The same, for the last time.
+    ///
+    /// # Errors
+    /// [`ReadError::Output`].
+    pub fn finish(mut self) -> Result<(), ReadError> {
+        self.flush()
+    }
+
+    /// Receive time, sender, host, tag, text; what the header does not tell is left out.
+    fn put_short(&mut self, message: &Message<'_>, matches: &[Range<usize>]) {
+        let header = logboom_syslog::header::parse(message.payload);
+        let time = timestamp(message.received_ns).to_zoned(self.options.zone.clone());
+        let _ = write!(self.line, "{} ", time.strftime("%b %d %H:%M:%S%.6f"));
         match message.source.address {
             Some(address) => {
                 let _ = write!(self.line, "{} ", std::net::SocketAddr::new(address, message.source.port));
             }
             None => self.line.extend_from_slice(b"- "),
         }
-        if self.terminal {
-            put_visible(&mut self.line, message.payload);
-        } else {
-            self.line.extend_from_slice(message.payload);
+        self.put_color(message.pri);
+        if let Some(host) = header.host {
+            self.put_text(host, &[]);
+            self.line.push(b' ');
+        }
+        if let Some(app) = header.app {
+            self.put_text(app, &[]);
+            if let Some(id) = header.proc_id {
+                self.line.push(b'[');
+                self.put_text(id, &[]);
+                self.line.push(b']');
+            }
+            self.line.extend_from_slice(b": ");
+        }
+        // What is shown of the text is its end; matches lie in the whole.
+        let start = message.payload.len() - header.message.len();
+        let within = |range: &Range<usize>| range.start.max(start) - start..range.end.max(start) - start;
+        let matches: Vec<_> = matches.iter().map(within).filter(|range| !range.is_empty()).collect();
+        self.put_text(header.message, &matches);
+        if self.options.color {
+            self.line.extend_from_slice(sgr::PLAIN);
         }
         if message.flags.has(Flags::TRUNCATED) {
             let _ = write!(self.line, " [cut from {} B]", message.original_length);
         }
         self.line.push(b'\n');
     }
+
+    fn put_color(&mut self, pri: u8) {
+        if !self.options.color || pri == PRI_NONE {
+            return;
+        }
+        self.line.extend_from_slice(match Severity::of_pri(pri) {
+            Severity::Emergency | Severity::Alert | Severity::Critical | Severity::Error => sgr::RED,
+            Severity::Warning => sgr::YELLOW,
+            Severity::Notice => sgr::BOLD,
+            Severity::Informational => b"",
+            Severity::Debug => sgr::DIM,
+        });
+    }
+
+    fn put_text(&mut self, text: &[u8], matches: &[Range<usize>]) {
+        let put = |line: &mut Vec<u8>, piece: &[u8]| {
+            if self.options.terminal {
+                put_visible(line, piece);
+            } else {
+                line.extend_from_slice(piece);
+            }
+        };
+        let mut end = 0;
+        for range in matches.iter().filter(|_| self.options.color) {
+            put(&mut self.line, &text[end..range.start]);
+            self.line.extend_from_slice(sgr::MATCH);
+            put(&mut self.line, &text[range.clone()]);
+            self.line.extend_from_slice(sgr::PLAIN);
+            end = range.end;
+        }
+        put(&mut self.line, &text[end..]);
+    }
 }
 
 fn json_message<'a>(message: &Message<'a>, listener: &'a str) -> JsonMessage<'a> {
     let text = str::from_utf8(message.payload).ok();
+    let header = logboom_syslog::header::parse(message.payload);
+    let field = |bytes: Option<&'a [u8]>| bytes.and_then(|bytes| str::from_utf8(bytes).ok());
     let has_pri = message.pri != PRI_NONE;
     JsonMessage {
         time: timestamp(message.received_ns).strftime("%Y-%m-%dT%H:%M:%S.%9fZ").to_string(),
@@ -122,9 +212,9 @@ fn json_message<'a>(message: &Message<'a>, listener: &'a str) -> JsonMessage<'a>
         transport: listener.split("://").next().unwrap_or_default(),
         facility: has_pri.then(|| facility_keyword(message.pri)),
         severity: has_pri.then(|| Severity::of_pri(message.pri).keyword()),
-        host: None,
-        app: None,
-        timestamp: None,
+        host: field(header.host),
+        app: field(header.app),
+        timestamp: field(header.timestamp),
         message: text,
         message_base64: text.is_none().then(|| base64::engine::general_purpose::STANDARD.encode(message.payload)),
         truncated: message.flags.has(Flags::TRUNCATED),
@@ -174,9 +264,13 @@ mod tests {
             flags: Flags::NONE,
             original_length: payload.len() as u32,
         };
-        let mut printer = Printer::new(Vec::new(), format, nul, terminal);
-        printer.zone = TimeZone::UTC;
-        printer.print(&message, "udp://127.0.0.1:514").unwrap();
+        let options = PrinterOptions { format, nul, terminal, color: false, zone: TimeZone::UTC };
+        print_with(options, &message, &[])
+    }
+
+    fn print_with(options: PrinterOptions, message: &Message<'_>, matches: &[Range<usize>]) -> Vec<u8> {
+        let mut printer = Printer::new(Vec::new(), options);
+        printer.print(message, "udp://127.0.0.1:514", matches).unwrap();
         printer.out
     }
 

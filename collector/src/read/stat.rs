@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use logboom_segment::{Decoder, LossPlace, Rows, Segment, read_block};
+use logboom_segment::{BlockRef, Decoder, Direction, LossPlace, Rows, Segment, in_order, read_block};
 use serde::Serialize;
 
 use super::ReadError;
+use super::find::Found;
 use super::print::timestamp;
-use super::scan::Found;
 
 /// The numbers.
 #[derive(Debug, Default, Serialize)]
@@ -44,19 +44,22 @@ pub fn stat(found: &mut [Found]) -> Result<Stat, ReadError> {
     let mut stat = Stat { lost: LossPlace::ALL.map(|place| (place.name(), 0)).into(), ..Stat::default() };
     let (mut first_ns, mut last_ns) = (u64::MAX, 0);
     let mut addresses = HashSet::new();
+    let blocks =
+        found.iter().flat_map(|found| &found.segment.blocks).map(|entry| BlockRef { segment: 0, entry: *entry });
+    for BlockRef { entry, .. } in in_order(blocks.collect(), Direction::Forward) {
+        stat.messages += u64::from(entry.messages);
+        stat.raw_bytes += u64::from(entry.content_bytes);
+        first_ns = first_ns.min(entry.received_min_ns);
+        last_ns = last_ns.max(entry.received_max_ns);
+    }
     for found in found {
         let segment = &found.segment;
         stat.segments += 1;
         stat.stored_bytes += found.bytes;
         stat.blocks += segment.blocks.len() as u64;
-        for block in segment.blocks.iter().filter(|block| block.messages > 0) {
-            stat.messages += u64::from(block.messages);
-            stat.raw_bytes += u64::from(block.content_bytes);
-            first_ns = first_ns.min(block.received_min_ns);
-            last_ns = last_ns.max(block.received_max_ns);
-        }
         for loss in &segment.losses {
-            *stat.lost.entry(loss.place.name()).or_default() += loss.messages;
+            let lost = stat.lost.entry(loss.place.name()).or_default();
+            *lost = lost.saturating_add(loss.messages);
         }
         match &segment.sources {
             Some(sources) => addresses.extend(sources.iter().filter_map(|source| source.address)),

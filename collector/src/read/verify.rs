@@ -6,11 +6,14 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use logboom_segment::{Decoder, FileState, Rewrite, RewriteError, RewriteGoal, Rows, Segment, SegmentName, read_block};
+use logboom_segment::{
+    BlockRef, Decoder, Direction, FileState, Rewrite, RewriteError, RewriteGoal, Rows, Segment, SegmentName, in_order,
+    read_block,
+};
 use serde::Serialize;
 
 use super::ReadError;
-use super::scan::Found;
+use super::find::Found;
 use crate::store::directory::writing_run;
 
 /// What was found.
@@ -44,13 +47,22 @@ impl Verification {
 pub fn verify(found: &mut [Found], repair: bool, mut complain: impl FnMut(String)) -> Result<Verification, ReadError> {
     let mut verification = Verification::default();
     let mut decoder = Decoder::new().map_err(ReadError::Zstd)?;
-    for found in found {
-        // Deleted by retention since it was found: nothing to verify.
-        let Ok(file) = found.reopen() else { continue };
-        let refused = |error| ReadError::Segment { path: found.path.clone(), error };
-        found.segment = Segment::walk(&file, &mut decoder).map_err(refused)?;
+    for found in &mut *found {
+        let file = match found.reopen() {
+            // Deleted by retention since it was found: nothing to verify.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            opened => opened.map_err(|error| ReadError::Path { path: found.path.clone(), error })?,
+        };
         let was_clean = verification;
         verification.segments += 1;
+        match Segment::walk(&file, &mut decoder) {
+            Ok(segment) => found.segment = segment,
+            Err(error) => {
+                verification.damaged_blocks += 1;
+                complain(format!("{}: {error}", found.path.display()));
+                continue;
+            }
+        }
         verify_blocks(found, &file, &mut decoder, &mut verification, &mut complain);
         verification.damaged_blocks += found.segment.damage.len() as u64;
         found.complaints().into_iter().for_each(&mut complain);
@@ -67,6 +79,11 @@ pub fn verify(found: &mut [Found], repair: bool, mut complain: impl FnMut(String
             ));
         }
     }
+    // After a failed sync a block may stand in two files.
+    let blocks =
+        found.iter().flat_map(|found| &found.segment.blocks).map(|entry| BlockRef { segment: 0, entry: *entry });
+    let distinct = in_order(blocks.collect(), Direction::Forward);
+    verification.messages = distinct.iter().map(|block| u64::from(block.entry.messages)).sum();
     Ok(verification)
 }
 
@@ -82,12 +99,9 @@ fn verify_blocks(
     let path = found.path.display();
     found.segment.blocks.retain(|block| {
         let decoded = read_block(file, block, &mut bytes).and_then(|()| decoder.decode(&bytes, &mut rows));
-        match &decoded {
-            Ok(_) => verification.messages += rows.len() as u64,
-            Err(error) => {
-                verification.damaged_blocks += 1;
-                complain(format!("{path}: the block at {} is damaged: {error}", block.offset));
-            }
+        if let Err(error) = &decoded {
+            verification.damaged_blocks += 1;
+            complain(format!("{path}: the block at {} is damaged: {error}", block.offset));
         }
         decoded.is_ok()
     });

@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use logboom_segment::{
-    BlockRef, Decoder, FileState, Merge, ReadAt, Rows, RunId, Segment, SegmentName, check_block, read_block,
+    BlockRef, Decoder, Direction, FileState, Merge, ReadAt, Rows, RunId, Segment, SegmentName, check_block, read_block,
 };
 
 use super::faults::{config, store_on, wait_until};
@@ -289,7 +290,7 @@ fn readable(contents: &Contents) -> Vec<u64> {
         files.push(&contents.files[*file]);
     }
     let mut bytes = Vec::new();
-    let mut merge = Merge::new(blocks, |block: &BlockRef, rows: &mut Rows| {
+    let mut merge = Merge::new(blocks, Direction::Forward, |block: &BlockRef, rows: &mut Rows| {
         read_block(files[block.segment], &block.entry, &mut bytes).unwrap();
         Some(decoder.decode(&bytes, rows).unwrap())
     });
@@ -339,13 +340,13 @@ fn no_power_cut_at_any_point_loses_what_was_synced() {
         for seed in 0..SEEDS {
             let mut random = Random(seed << 32 | cut as u64);
             let left = SimulatedDisk::holding(disk.after_power_cut(&log[..cut], &mut random));
-            recover(&OnDisk(Arc::clone(&left)), later_run).unwrap();
+            recover(&OnDisk(Arc::clone(&left)), later_run, &AtomicBool::new(false)).unwrap();
             check(&left, &must_be_there, &format!("cut at {cut}, seed {seed}"));
             // The recovery, too, may lose its power.
             let steps = left.log();
             let again = random.below(steps.len() + 1);
             let left_again = SimulatedDisk::holding(left.after_power_cut(&steps[..again], &mut random));
-            recover(&OnDisk(Arc::clone(&left_again)), later_run).unwrap();
+            recover(&OnDisk(Arc::clone(&left_again)), later_run, &AtomicBool::new(false)).unwrap();
             check(&left_again, &must_be_there, &format!("cut at {cut}, seed {seed}, and at {again} of the recovery"));
             recoveries += 2;
         }

@@ -248,6 +248,44 @@ fn what_a_failed_sync_leaves_in_doubt_is_written_to_another_file() {
 }
 
 #[test]
+fn what_a_failed_sync_leaves_in_doubt_is_kept_until_it_can_be_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let books = store(directory.path(), 60, &config(), |number, faults, ledger| {
+        if number == 20 {
+            wait_until(|| ledger.read().stored == 20);
+            faults.syncs.store(1, Ordering::Release);
+        }
+        if number == 21 {
+            wait_until(|| faults.syncs.load(Ordering::Acquire) == 0);
+            // The file to which it would be written begins, and then takes nothing for a while.
+            faults.writes.store(4, Ordering::Release);
+        }
+    });
+    assert_eq!((books.stored, books.write_failed, books.difference()), (60, 0, 0));
+    let (sealed, open, _) = stored(directory.path());
+    let all: BTreeSet<u32> = sealed.iter().chain(&open).copied().collect();
+    assert_eq!(all, (0..60).collect());
+    assert!((20..60).all(|number| sealed.contains(&number)), "{sealed:?}");
+}
+
+#[test]
+fn a_disk_that_never_syncs_costs_neither_time_nor_files_without_end() {
+    for sync in [Sync::Every(Time::millis(10)), Sync::Block] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = config();
+        config.store.sync = sync;
+        config.store.unsynced = Size::bytes(2_000);
+        let books = store(directory.path(), 300, &config, |_, faults, _| {
+            faults.syncs.store(u32::MAX, Ordering::Release);
+        });
+        assert_eq!(books.difference(), 0);
+        assert!(books.stored > 0 && books.stored + books.write_failed == 300, "{books}");
+        let files = list_segments(directory.path()).unwrap().len();
+        assert!(files < 20, "{files} files");
+    }
+}
+
+#[test]
 fn the_last_sync_may_fail_too() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config();

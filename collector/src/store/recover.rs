@@ -4,6 +4,7 @@
 //! and the pieces of an index: a torn block is copied beside its segment first.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use logboom_segment::{Decoder, FileState, FormatError, ReadAt, RunId, SegmentName, Unsealed};
 
@@ -38,14 +39,17 @@ impl std::ops::AddAssign for Recovered {
 }
 
 /// Makes every open segment in `storage` whole that was not begun by `own_run`. Takes a pass over these files, and none over
-/// any other. What cannot be made whole is told and left as it is.
+/// any other. What cannot be made whole is told and left as it is, and so is what is left when it is to `stop`.
 ///
 /// # Errors
 /// When the directory cannot be read, or zstd has no memory.
-pub fn recover(storage: &dyn Storage, own_run: RunId) -> io::Result<Recovered> {
+pub fn recover(storage: &dyn Storage, own_run: RunId, stop: &AtomicBool) -> io::Result<Recovered> {
     let mut decoder = Decoder::new()?;
     let mut recovered = Recovered::default();
     for file in storage.list()? {
+        if stop.load(Ordering::Acquire) {
+            break;
+        }
         if is_stale_rewrite(&file.name) {
             storage.remove(&file.name)?;
             continue;
@@ -73,7 +77,7 @@ fn recover_segment(storage: &dyn Storage, name: &SegmentName, decoder: &mut Deco
     let (open_name, sealed_name) = (name.file_name(FileState::Open), name.file_name(FileState::Sealed));
     let path = storage.path().join(&open_name);
     let file = storage.open(&open_name)?;
-    let Unsealed { segment, blocks_end, tail_is_block, end } = Unsealed::walk(&*file, decoder)?;
+    let Unsealed { segment, blocks_end, tail_is_block, end } = Unsealed::walk(&*file, name.run_id, decoder)?;
     let torn_bytes = if tail_is_block { segment.tail_bytes } else { 0 };
     for damage in &segment.damage {
         let (bytes, offset) = (damage.bytes, damage.offset);

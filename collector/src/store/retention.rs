@@ -209,6 +209,8 @@ impl Retention {
             let oldest: Vec<_> = oldest.into_iter().map(|(name, _)| (name, Reason::Full)).collect();
             self.delete(storage, &oldest)
         });
+        // Asked again meanwhile: answered by what was just deleted.
+        while self.asked.try_recv().is_ok() {}
         if let Err(error) = evicted {
             tracing::error!("making room in {}: {error}", storage.path().display());
         }

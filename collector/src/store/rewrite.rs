@@ -89,6 +89,8 @@ pub struct RewriteContext {
     pub volumes: Arc<Volumes>,
     /// Keeps retention from deleting what is being replaced.
     pub files: Arc<FileLock>,
+    /// What is to stay free beside a copy.
+    pub min_free_bytes: u64,
     /// Its free blocks tell the load.
     pub pool: Arc<BlockPool>,
     /// Counted here.
@@ -148,13 +150,19 @@ impl Rewriter {
         self.context.stop.load(Ordering::Acquire)
     }
 
-    fn wait_for(&mut self, candidate: Candidate, bytes: u64, goal: RewriteGoal) {
+    /// Whether there was room for it. What was just sealed goes before what is old.
+    fn wait_for(&mut self, candidate: Candidate, bytes: u64, goal: RewriteGoal) -> bool {
         if self.waiting.len() >= WAITING_MAX {
             note_skipped(&self.context.counts);
-            return;
+            return false;
         }
-        self.waiting.push_back((candidate, bytes, goal));
+        if goal.recompress == Recompress::All {
+            self.waiting.push_back((candidate, bytes, goal));
+        } else {
+            self.waiting.push_front((candidate, bytes, goal));
+        }
         self.count_waiting(bytes, u64::wrapping_add);
+        true
     }
 
     fn count_waiting(&self, bytes: u64, change: impl Fn(u64, u64) -> u64) {
@@ -187,13 +195,15 @@ impl Rewriter {
         let goal = RewriteGoal { limits, level: COLD_LEVEL, recompress: Recompress::All };
         let now = SystemTime::now();
         let mut known_cold = HashSet::new();
-        for (candidate, file) in self.sealed_files() {
+        let mut files = self.sealed_files();
+        // The oldest first: with more than there is room for, the rest gets its turn at a later look.
+        files.sort_by_key(|(_, file)| file.modified);
+        for (candidate, file) in files {
             if now.duration_since(file.modified).is_ok_and(|age| age >= cold_age) {
                 let path = candidate.storage.path().join(&file.name);
-                if !self.known_cold.contains(&path) {
-                    self.wait_for(candidate, file.bytes, goal);
+                if self.known_cold.contains(&path) || self.wait_for(candidate, file.bytes, goal) {
+                    known_cold.insert(path);
                 }
-                known_cold.insert(path);
             }
         }
         // Those that are gone are forgotten.
@@ -234,6 +244,10 @@ impl Rewriter {
         };
         let segment = Segment::open(&*old, &mut Decoder::new().map_err(into_format)?)?;
         if !segment.sealed || !is_worth_rewriting(&segment, &goal) {
+            return Ok(false);
+        }
+        let needed = old.size().map_err(into_format)?.saturating_add(self.context.min_free_bytes);
+        if storage.free_bytes().map_err(into_format)? < needed {
             return Ok(false);
         }
         let mut rewrite = Rewrite::new(&segment, goal).map_err(into_format)?;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -13,6 +14,8 @@ use super::unsynced::KeptBlock;
 
 /// The file: written by its writer, synced and renamed by the sync thread.
 pub(crate) struct SegmentHandle {
+    /// Whether its name is known to last; before, nothing in it is.
+    pub(crate) has_lasting_name: AtomicBool,
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) file: Box<dyn SegmentFile>,
     name: SegmentName,
@@ -66,13 +69,20 @@ pub(crate) struct OpenSegment {
     pub(crate) handle: Arc<SegmentHandle>,
     pub(crate) begun: Instant,
     builder: SegmentBuilder,
+    is_sealed: bool,
 }
 
 impl OpenSegment {
     pub(crate) fn create(storage: &Arc<dyn Storage>, name: SegmentName) -> io::Result<Self> {
         let file = storage.create(&name.file_name(FileState::Open))?;
-        let handle = Arc::new(SegmentHandle { storage: Arc::clone(storage), file, name, progress: Mutex::default() });
-        Ok(Self { handle, begun: Instant::now(), builder: SegmentBuilder::new() })
+        let handle = Arc::new(SegmentHandle {
+            has_lasting_name: AtomicBool::new(false),
+            storage: Arc::clone(storage),
+            file,
+            name,
+            progress: Mutex::default(),
+        });
+        Ok(Self { handle, begun: Instant::now(), builder: SegmentBuilder::new(), is_sealed: false })
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -104,13 +114,18 @@ impl OpenSegment {
         Ok(())
     }
 
-    /// Writes index and seek table; the file is then complete but for its name.
-    pub(crate) fn seal(mut self) -> io::Result<Arc<SegmentHandle>> {
+    /// Writes index and seek table; the file is then complete but for its name. It can be tried again.
+    pub(crate) fn seal(&mut self) -> io::Result<()> {
         let offset = self.builder.bytes();
-        let end = std::mem::take(&mut self.builder).seal()?;
+        let end = self.builder.clone().seal()?;
         self.write_or_cut(&end, offset)?;
         self.handle.progress().written_bytes = offset + end.len() as u64;
-        Ok(self.handle)
+        self.is_sealed = true;
+        Ok(())
+    }
+
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.is_sealed
     }
 
     fn write_or_cut(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

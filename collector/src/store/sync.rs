@@ -1,6 +1,7 @@
 //! The sync thread: makes what was written last, on a timer and away from the writers, and completes sealed segments.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
@@ -8,6 +9,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use super::rewrite::{Candidate, SealedSender};
 use super::segment::SegmentHandle;
 use super::unsynced::{Unsynced, take_synced};
+use super::volumes::Volumes;
 use crate::config::Sync;
 use crate::telemetry::StoreTimes;
 
@@ -29,6 +31,7 @@ pub struct Syncer {
     policy: Sync,
     /// Those that are written to, or not settled yet.
     segments: Vec<Arc<SegmentHandle>>,
+    volumes: Arc<Volumes>,
     unsynced: Arc<Unsynced>,
     times: StoreTimes,
     sealed: SealedSender,
@@ -48,9 +51,15 @@ impl SyncSender {
 impl Syncer {
     /// A sync thread that tells `sealed` of complete segments; it ends when every [`SyncSender`] is gone and all is synced.
     #[must_use]
-    pub fn new(policy: Sync, unsynced: Arc<Unsynced>, times: StoreTimes, sealed: SealedSender) -> (Self, SyncSender) {
+    pub fn new(
+        policy: Sync,
+        volumes: Arc<Volumes>,
+        unsynced: Arc<Unsynced>,
+        times: StoreTimes,
+        sealed: SealedSender,
+    ) -> (Self, SyncSender) {
         let (sender, orders) = unbounded();
-        (Self { orders, policy, segments: Vec::new(), unsynced, times, sealed }, SyncSender(sender))
+        (Self { orders, policy, segments: Vec::new(), volumes, unsynced, times, sealed }, SyncSender(sender))
     }
 
     /// Syncs until the last writer is gone.
@@ -74,14 +83,13 @@ impl Syncer {
 
     fn begin(&mut self, segment: Arc<SegmentHandle>) {
         // Its name must last before anything in it is said to.
-        if let Err(error) = segment.storage.sync_names() {
-            tracing::error!("syncing the directory {}: {error}", segment.storage.path().display());
-        }
+        make_name_last(&segment);
         self.segments.push(segment);
     }
 
     fn sync_all(&self) {
         self.unsynced.sync_begins();
+        self.publish_age();
         for segment in &self.segments {
             match self.policy {
                 Sync::None => self.let_go(segment),
@@ -100,6 +108,9 @@ impl Syncer {
     /// Whether all that was written before is now on disk. A file whose sync failed once is not asked again: the kernel
     /// would say yes, and mean only what it still has (fsync(2)).
     fn sync(&self, segment: &SegmentHandle) -> bool {
+        if !make_name_last(segment) {
+            return false;
+        }
         // What is written from here on is for the next sync.
         let (written_bytes, oldest_unsynced_ns) = {
             let mut progress = segment.progress();
@@ -117,10 +128,12 @@ impl Syncer {
         let mut progress = segment.progress();
         match &synced {
             Ok(()) => {
+                self.volumes.note_synced(&segment.storage);
                 progress.synced_bytes = written_bytes;
                 take_synced(&mut progress.kept, written_bytes).for_each(|block| self.unsynced.release(*block));
             }
             Err(error) => {
+                self.volumes.note_sync_failure(&segment.storage, Instant::now());
                 progress.has_failed = true;
                 progress.oldest_unsynced_ns = oldest_unsynced_ns.or(progress.oldest_unsynced_ns);
                 tracing::error!(
@@ -160,4 +173,17 @@ impl Syncer {
         let oldest = self.segments.iter().filter_map(|segment| segment.progress().oldest_unsynced_ns).min();
         self.times.set_oldest_unsynced_ns(oldest);
     }
+}
+
+/// Whether a segment's name lasts. Tried again before each of its syncs.
+fn make_name_last(segment: &SegmentHandle) -> bool {
+    if segment.has_lasting_name.load(Ordering::Acquire) {
+        return true;
+    }
+    let synced = segment.storage.sync_names();
+    if let Err(error) = &synced {
+        tracing::error!("syncing the directory {}: {error}; it is tried again", segment.storage.path().display());
+    }
+    segment.has_lasting_name.store(synced.is_ok(), Ordering::Release);
+    synced.is_ok()
 }

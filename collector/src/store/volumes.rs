@@ -16,8 +16,22 @@ pub struct Volumes(Box<[Volume]>);
 
 struct Volume {
     storage: Arc<dyn Storage>,
-    /// When it last failed, while it does.
-    failed: Mutex<Option<Instant>>,
+    failed: Mutex<Failed>,
+}
+
+/// When a directory last failed, while it does.
+#[derive(Clone, Copy, Debug, Default)]
+struct Failed {
+    /// To take what is written: over with the next write.
+    write: Option<Instant>,
+    /// To sync it: over with the next sync, whatever can be written.
+    sync: Option<Instant>,
+}
+
+impl Failed {
+    fn last(self) -> Option<Instant> {
+        self.write.max(self.sync)
+    }
 }
 
 impl Volumes {
@@ -34,42 +48,68 @@ impl Volumes {
 
     /// Where `writer` is to write: writers are spread over the directories that work.
     pub(crate) fn choose(&self, writer: usize, now: Instant) -> &Arc<dyn Storage> {
-        let failures: Vec<_> = self.0.iter().map(|volume| *volume.lock_failed()).collect();
+        let failures: Vec<_> = self.0.iter().map(|volume| volume.lock_failed().last()).collect();
         &self.0[choose(&failures, writer, now)].storage
     }
 
     /// Whether another directory than `storage` may be written to now.
     pub(crate) fn has_other(&self, storage: &Arc<dyn Storage>, now: Instant) -> bool {
-        self.0.iter().any(|volume| !Arc::ptr_eq(&volume.storage, storage) && is_usable(*volume.lock_failed(), now))
+        self.0
+            .iter()
+            .any(|volume| !Arc::ptr_eq(&volume.storage, storage) && is_usable(volume.lock_failed().last(), now))
     }
 
-    /// Notes that `storage` failed; said once.
+    /// Whether there is any that may be written to now.
+    pub(crate) fn any_usable(&self, now: Instant) -> bool {
+        self.0.iter().any(|volume| is_usable(volume.lock_failed().last(), now))
+    }
+
+    /// Notes that `storage` did not take what was written; said once.
     pub(crate) fn note_failure(&self, storage: &Arc<dyn Storage>, error: &io::Error, now: Instant) {
-        for volume in self.0.iter().filter(|volume| Arc::ptr_eq(&volume.storage, storage)) {
-            if volume.lock_failed().replace(now).is_none() {
+        self.change(storage, |failed| {
+            if failed.write.replace(now).is_none() {
                 let path = storage.path().display();
                 tracing::error!("writing to {path}: {error}; it is tried again until it works");
             }
-        }
+        });
     }
 
-    /// Notes that `storage` works; said once.
-    pub(crate) fn note_success(&self, storage: &Arc<dyn Storage>) {
-        for volume in self.0.iter().filter(|volume| Arc::ptr_eq(&volume.storage, storage)) {
-            if volume.lock_failed().take().is_some() {
+    /// Notes that `storage` took what was written; said once.
+    pub(crate) fn note_written(&self, storage: &Arc<dyn Storage>) {
+        self.change(storage, |failed| {
+            if failed.write.take().is_some() {
                 tracing::info!("writing to {} works again", storage.path().display());
             }
-        }
+        });
+    }
+
+    /// Notes that `storage` did not sync.
+    pub(crate) fn note_sync_failure(&self, storage: &Arc<dyn Storage>, now: Instant) {
+        self.change(storage, |failed| failed.sync = Some(now));
+    }
+
+    /// Notes that `storage` synced; said once.
+    pub(crate) fn note_synced(&self, storage: &Arc<dyn Storage>) {
+        self.change(storage, |failed| {
+            if failed.sync.take().is_some() {
+                tracing::info!("syncing in {} works again", storage.path().display());
+            }
+        });
+    }
+
+    fn change(&self, storage: &Arc<dyn Storage>, change: impl Fn(&mut Failed)) {
+        let volumes = self.0.iter().filter(|volume| Arc::ptr_eq(&volume.storage, storage));
+        volumes.for_each(|volume| change(&mut volume.lock_failed()));
     }
 
     /// Directories that failed when they were last written to.
     pub fn failing(&self) -> usize {
-        self.0.iter().filter(|volume| volume.lock_failed().is_some()).count()
+        self.0.iter().filter(|volume| volume.lock_failed().last().is_some()).count()
     }
 }
 
 impl Volume {
-    fn lock_failed(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+    fn lock_failed(&self) -> std::sync::MutexGuard<'_, Failed> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

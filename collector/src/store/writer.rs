@@ -35,6 +35,9 @@ const NO_ROOM_SLEEP: Duration = Duration::from_millis(1);
 /// Time between tries to write what the disk does not take.
 const RETRY_SLEEP: Duration = Duration::from_millis(50);
 
+/// Segments that wait for their index, at most.
+const UNSEALED_MAX: usize = 16;
+
 /// While it shuts down, a disk that takes nothing is tried for so long.
 const LAST_TRIES: Duration = Duration::from_secs(1);
 
@@ -71,6 +74,8 @@ pub struct Writer {
     segment: Option<OpenSegment>,
     /// Its own segments that are not all on disk, the open one among them.
     unsettled: Vec<Arc<SegmentHandle>>,
+    /// Those that are full or left, and have no index yet because the disk does not take it.
+    unsealed: Vec<OpenSegment>,
     segments_begun: u32,
     /// Losses whose block could not be written: they go into the next.
     unwritten: Vec<Loss>,
@@ -105,6 +110,7 @@ impl Writer {
             limits: RotateLimits { bytes: store.segment_size.get(), age: store.segment_age.get() },
             segment: None,
             unsettled: Vec::new(),
+            unsealed: Vec::new(),
             segments_begun: 0,
             unwritten: Vec::new(),
             last_tries: None,
@@ -117,7 +123,8 @@ impl Writer {
             match self.queue.pop(self.deadline()) {
                 Popped::Block(block) => self.take(block),
                 Popped::TimedOut => {
-                    self.save_what_failed();
+                    self.save_what_failed(false);
+                    self.seal_what_was_left();
                     self.seal_if_due();
                 }
                 Popped::Closed => break,
@@ -129,12 +136,13 @@ impl Writer {
     /// When to look again even if no block comes.
     fn deadline(&self) -> Option<Instant> {
         let seal = self.segment.as_ref().map(|segment| segment.begun + self.limits.age);
-        let look = (!self.unsettled.is_empty()).then(|| Instant::now() + SETTLED_LOOK_INTERVAL);
+        let look =
+            (!self.unsettled.is_empty() || !self.unsealed.is_empty()).then(|| Instant::now() + SETTLED_LOOK_INTERVAL);
         seal.into_iter().chain(look).min()
     }
 
     fn take(&mut self, mut block: Box<Block>) {
-        self.save_what_failed();
+        self.save_what_failed(false);
         let messages = block.rows.len() as u64;
         self.unwritten.drain(..).for_each(|loss| loss.add_to(&mut block.losses));
         let written = self.wait_for_room().and_then(|()| self.write(&mut block));
@@ -227,7 +235,7 @@ impl Writer {
                 return Err((error, block));
             }
             std::thread::sleep(RETRY_SLEEP);
-            self.save_what_failed();
+            self.save_what_failed(false);
         }
     }
 
@@ -236,12 +244,11 @@ impl Writer {
         let now = Instant::now();
         let storage = self.storage();
         self.context.volumes.note_failure(&storage, error, now);
-        if error.kind() == io::ErrorKind::StorageFull {
-            self.context.room.ask(&storage);
-        }
         let has_other = self.context.volumes.has_other(&storage, now);
         if has_other {
             self.seal();
+        } else if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            self.context.room.ask(&storage);
         }
         has_other
     }
@@ -265,6 +272,9 @@ impl Writer {
 
     /// Writes an encoded block to the open segment, or to a new one.
     fn write_kept(&mut self, block: Box<KeptBlock>) -> Result<(), (io::Error, Box<KeptBlock>)> {
+        if self.segment.as_ref().is_some_and(OpenSegment::is_full) {
+            self.seal();
+        }
         if self.segment.is_none() {
             match self.begin() {
                 Ok(segment) => self.segment = Some(segment),
@@ -273,8 +283,10 @@ impl Writer {
         }
         let Some(segment) = &mut self.segment else { return Ok(()) };
         segment.write(block, &self.context.listeners)?;
-        self.context.volumes.note_success(&segment.handle.storage);
-        self.last_tries = None;
+        self.context.volumes.note_written(&segment.handle.storage);
+        if self.context.volumes.failing() == 0 {
+            self.last_tries = None;
+        }
         Ok(())
     }
 
@@ -287,7 +299,8 @@ impl Writer {
         };
         let segment = OpenSegment::create(&self.storage(), name)?;
         self.segments_begun += 1;
-        self.unsettled.retain(|handle| !handle.is_settled());
+        // A failed one leaves only when what it held is safe, which may be in a caller's hands just now.
+        self.unsettled.retain(|handle| handle.progress().has_failed || !handle.is_settled());
         self.unsettled.push(Arc::clone(&segment.handle));
         self.context.sync.send(SyncOrder::Begun(Arc::clone(&segment.handle)));
         Ok(segment)
@@ -300,12 +313,12 @@ impl Writer {
             if !self.context.unsynced.is_full() {
                 return Ok(());
             }
-            let is_failing = self.unsettled.iter().any(|handle| handle.progress().has_failed);
-            if is_failing && self.must_give_up() {
+            // A disk that is only slow is waited for.
+            if self.context.volumes.failing() > 0 && self.must_give_up() {
                 return Err(WriteError::NotSynced);
             }
             std::thread::sleep(NO_ROOM_SLEEP);
-            self.save_what_failed();
+            self.save_what_failed(false);
         }
     }
 
@@ -316,15 +329,17 @@ impl Writer {
     }
 
     /// Writes what a failed sync left in doubt to another segment. What cannot be written now is tried again later.
-    /// Whether there was something, and all of it is written.
-    fn save_what_failed(&mut self) -> bool {
+    /// Whether there was something, and all of it is written. While syncs fail wherever it could be written, it is not tried
+    /// again and again, unless it `must` be now.
+    fn save_what_failed(&mut self, must: bool) -> bool {
+        if self.segment.as_ref().is_some_and(|segment| segment.handle.progress().has_failed) {
+            self.segment = None;
+        }
         let Some(failed) = self.unsettled.iter().find(|handle| handle.progress().has_failed).map(Arc::clone) else {
             return false;
         };
-        if self.segment.as_ref().is_some_and(|segment| Arc::ptr_eq(&segment.handle, &failed)) {
-            self.segment = None;
-            let error = io::Error::other("a sync failed");
-            self.context.volumes.note_failure(&failed.storage, &error, Instant::now());
+        if !must && !self.context.volumes.any_usable(Instant::now()) {
+            return false;
         }
         let mut kept = std::mem::take(&mut failed.progress().kept);
         while let Some(block) = kept.pop_front() {
@@ -351,6 +366,7 @@ impl Writer {
         const TRIES: u32 = 5;
         for _ in 0..TRIES {
             self.seal();
+            self.seal_what_was_left();
             let has_failed = |handle: &Arc<SegmentHandle>| handle.progress().has_failed;
             while !self.unsettled.iter().all(|handle| handle.is_settled() || has_failed(handle)) {
                 std::thread::sleep(NO_ROOM_SLEEP);
@@ -360,11 +376,18 @@ impl Writer {
                 return;
             }
             let mut failed = self.unsettled.iter().filter(|handle| has_failed(handle)).count();
-            while failed > 0 && self.save_what_failed() {
+            while failed > 0 && self.save_what_failed(true) {
                 failed -= 1;
             }
         }
-        let blocks: usize = self.unsettled.iter().map(|handle| handle.progress().kept.len()).sum();
+        let mut blocks = 0;
+        for handle in &self.unsettled {
+            // Other writers wait for the room.
+            for block in std::mem::take(&mut handle.progress().kept) {
+                blocks += 1;
+                self.context.unsynced.release(*block);
+            }
+        }
         tracing::error!("{blocks} blocks are written, but could not be synced: they may not survive a power cut");
     }
 
@@ -387,14 +410,30 @@ impl Writer {
             self.context.sync.send(SyncOrder::GivenUp(handle));
             return;
         }
-        match segment.seal() {
-            Ok(handle) => self.context.sync.send(SyncOrder::Sealed(handle)),
-            Err(error) => {
-                let path = handle.open_path();
-                tracing::error!("sealing {}: {error}; it stays readable under this name", path.display());
-                self.context.sync.send(SyncOrder::GivenUp(handle));
+        self.unsealed.push(segment);
+        self.seal_what_was_left();
+    }
+
+    /// Ends segments with their index; those whose disk does not take it are tried again later. Until then they are readable
+    /// under their open name.
+    fn seal_what_was_left(&mut self) {
+        let mut left = std::mem::take(&mut self.unsealed);
+        left.retain_mut(|segment| {
+            let handle = Arc::clone(&segment.handle);
+            if handle.progress().has_failed {
+                return false;
             }
+            match segment.seal() {
+                Ok(()) => self.context.sync.send(SyncOrder::Sealed(handle)),
+                Err(error) => self.context.volumes.note_failure(&handle.storage, &error, Instant::now()),
+            }
+            !segment.is_sealed()
+        });
+        // Bounded: of a disk that fails for long the next start seals the rest.
+        while left.len() > UNSEALED_MAX {
+            self.context.sync.send(SyncOrder::GivenUp(left.remove(0).handle));
         }
+        self.unsealed = left;
     }
 }
 

@@ -2,9 +2,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use logboom::read::scan;
-use logboom::read::select::TimeRange;
-use logboom_segment::{Decoder, FileState, Segment, list_segments};
+use logboom::read::find::{Found, find};
+use logboom::read::scan::{Scan, ScanStats};
+use logboom::read::select::Filters;
+use logboom_segment::{Decoder, Direction, FileState, Segment, list_segments};
 
 use super::support::{Collector, logboom, udp_sender};
 
@@ -32,6 +33,18 @@ fn text(number: u64) -> Vec<u8> {
 fn numbers(text: &[u8]) -> Vec<u64> {
     let text = str::from_utf8(text).unwrap();
     text.lines().map(|line| line.strip_prefix("message ").unwrap().parse().unwrap()).collect()
+}
+
+/// The numbers of all messages, read without a complaint.
+fn read(found: &[Found]) -> Vec<u64> {
+    let (filters, stats, mut seen) = (Filters::default(), ScanStats::default(), Vec::new());
+    let scan = Scan { filters: &filters, pattern: None, direction: Direction::Forward, threads: 2, stats: &stats };
+    let complaints = scan.for_each(found, |message, _| {
+        seen.extend(numbers(message.payload));
+        Ok(true)
+    });
+    assert_eq!(complaints.unwrap(), Vec::<String>::new());
+    seen
 }
 
 #[test]
@@ -104,17 +117,11 @@ fn a_segment_that_is_replaced_between_finding_and_reading_gives_each_message_onc
     let mut first = Collector::start(&["store.block_age=10ms"]);
     send_apart(&first, 0..40);
     first.stop();
-    let mut found = scan::find(&[first.data()], &mut Decoder::new().unwrap()).unwrap();
+    let found = find(&[first.data()], &mut Decoder::new().unwrap()).unwrap();
     let mut next = Collector::start_in(first.directory.path(), &[]);
     next.wait_for_metric("logboom_rewritten_segments_total", 1);
     next.stop();
-    let mut seen = Vec::new();
-    let complaints = scan::for_each_message(&mut found, TimeRange::default(), |message, _| {
-        seen.extend(numbers(message.payload));
-        Ok(())
-    });
-    assert_eq!(complaints.unwrap(), Vec::<String>::new());
-    assert_eq!(seen, (0..40).collect::<Vec<_>>());
+    assert_eq!(read(&found), (0..40).collect::<Vec<_>>());
 }
 
 #[test]
@@ -122,10 +129,9 @@ fn a_segment_that_is_deleted_between_finding_and_reading_is_no_damage() {
     let mut collector = Collector::start(&["store.block_age=10ms"]);
     send_apart(&collector, 0..3);
     collector.stop();
-    let mut found = scan::find(&[collector.data()], &mut Decoder::new().unwrap()).unwrap();
+    let found = find(&[collector.data()], &mut Decoder::new().unwrap()).unwrap();
     std::fs::remove_file(&found[0].path).unwrap();
-    let complaints = scan::for_each_message(&mut found, TimeRange::default(), |_, _| panic!("it is gone"));
-    assert_eq!(complaints.unwrap(), Vec::<String>::new());
+    assert_eq!(read(&found), Vec::<u64>::new());
 }
 
 #[test]

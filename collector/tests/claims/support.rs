@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use logboom_segment::{BlockRef, Decoder, Flags, Merge, Rows, Segment, list_segments, read_block};
+use logboom_segment::{BlockRef, Decoder, Direction, Flags, Merge, Rows, Segment, list_segments, read_block};
 use serde_json::Value;
 
 /// Longest wait for anything: far beyond what a busy machine needs.
@@ -228,7 +228,7 @@ pub(crate) fn read_messages(data: &Path) -> Vec<Stored> {
         files.push(file);
     }
     let mut bytes = Vec::new();
-    let mut merge = Merge::new(blocks, |block: &BlockRef, rows: &mut Rows| {
+    let mut merge = Merge::new(blocks, Direction::Forward, |block: &BlockRef, rows: &mut Rows| {
         read_block(&files[block.segment], &block.entry, &mut bytes).unwrap();
         Some(decoder.decode(&bytes, rows).unwrap())
     });

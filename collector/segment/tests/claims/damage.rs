@@ -1,4 +1,4 @@
-use logboom_segment::{Decoder, FormatError, Rows, Segment, Unsealed, read_block};
+use logboom_segment::{BlockHeader, Compression, Decoder, FormatError, Rows, RunId, Segment, Unsealed, read_block};
 use proptest::prelude::*;
 
 use super::sample::{START_NS, Writer, header, message, three_blocks};
@@ -92,7 +92,7 @@ fn what_was_left_open_is_made_whole() {
     let second_end = blocks_end - walk(&whole.bytes).blocks[2].block_bytes();
     for cut in second_end..=sealed.len() {
         let left = sealed[..cut].to_vec();
-        let unsealed = Unsealed::walk(&left, &mut Decoder::new().unwrap()).unwrap();
+        let unsealed = Unsealed::walk(&left, RunId(0xC0FFEE), &mut Decoder::new().unwrap()).unwrap();
         let is_torn_block = second_end < cut && cut < blocks_end;
         assert_eq!(unsealed.tail_is_block, is_torn_block, "cut at {cut}");
         assert_eq!(unsealed.blocks_end as usize, if cut < blocks_end { second_end } else { blocks_end });
@@ -108,12 +108,52 @@ fn damage_in_the_middle_of_what_was_left_open_costs_its_block() {
     let mut bytes = three_blocks().bytes;
     let second = walk(&bytes).blocks[1];
     bytes[second.offset as usize + 20] ^= 1;
-    let unsealed = Unsealed::walk(&bytes, &mut Decoder::new().unwrap()).unwrap();
+    let unsealed = Unsealed::walk(&bytes, RunId(0xC0FFEE), &mut Decoder::new().unwrap()).unwrap();
     assert_eq!((unsealed.segment.damage.len(), unsealed.blocks_end as usize), (1, bytes.len()));
     let mended = [bytes, unsealed.end].concat();
     let segment = Segment::open(&mended, &mut Decoder::new().unwrap()).unwrap();
     assert_eq!((segment.sealed, readable_messages(&mended, &segment)), (true, 200));
     assert_eq!(walk(&mended).damage.len(), 1, "and stays known");
+    // The seek table leads to every frame all the same.
+    let u32_at = |offset: usize| u32::from_le_bytes(mended[offset..offset + 4].try_into().unwrap()) as usize;
+    let entries = u32_at(mended.len() - 9);
+    let table = mended.len() - 9 - entries * 8;
+    assert_eq!((0..entries).map(|entry| u32_at(table + entry * 8)).sum::<usize>(), table - 8);
+}
+
+#[test]
+fn a_block_inside_a_message_is_not_taken_for_one() {
+    // A sender sends what looks like a block, as a message; it is stored without compression, and then damaged. Not every
+    // block survives that: one that holds an LF, such as of a text so short that zstd leaves it as it is, does not.
+    let with_forged = |number: u32| {
+        let mut forged = Writer::new();
+        for line in 0..40 {
+            let text = format!("<34>forged {}", (number + line).wrapping_mul(2_654_435_761));
+            forged.rows.append(&message(text.as_bytes(), START_NS)).unwrap();
+        }
+        forged.block(&BlockHeader { run_id: RunId(7), ..header(0, 0) }, &[]);
+        let mut writer = Writer::new();
+        writer.rows.append(&message(b"genuine", START_NS)).unwrap();
+        writer.block(&header(0, 0), &[]);
+        writer.encoder.set_compression(Compression::None).unwrap();
+        writer.rows.append(&message(&forged.bytes, START_NS)).unwrap();
+        writer.block(&header(0, 1), &[]);
+        let stands_there = writer.bytes.windows(forged.bytes.len()).any(|window| window == forged.bytes);
+        stands_there.then_some(writer)
+    };
+    let writer = (0..10_000).find_map(with_forged).expect("some forged block stands there as it came");
+    let first = walk(&writer.bytes).blocks[0].block_bytes();
+    for damaged in [writer.bytes[..writer.bytes.len() - 1].to_vec(), {
+        let mut bytes = writer.bytes.clone();
+        bytes[first] ^= 1;
+        bytes
+    }] {
+        let segment = walk(&damaged);
+        assert_eq!(segment.blocks.len(), 1, "{:?}", segment.blocks);
+        let unsealed =
+            Unsealed::walk(&damaged[first..].to_vec(), RunId(0xC0FFEE), &mut Decoder::new().unwrap()).unwrap();
+        assert_eq!(unsealed.segment.blocks.len(), 0, "also where no block tells the run");
+    }
 }
 
 #[test]

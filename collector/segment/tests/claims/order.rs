@@ -1,4 +1,4 @@
-use logboom_segment::{BlockRef, Decoder, Flags, Merge, Message, Rows, read_block};
+use logboom_segment::{BlockRef, Decoder, Direction, Flags, Merge, Message, Rows, read_block};
 use proptest::prelude::*;
 
 use super::sample::{START_NS, Writer, header, message};
@@ -6,7 +6,7 @@ use super::sample::{START_NS, Writer, header, message};
 /// Texts of the merged messages of `blocks`, all in one file.
 fn merged(bytes: &Vec<u8>, blocks: Vec<BlockRef>) -> Vec<String> {
     let (mut decoder, mut block) = (Decoder::new().unwrap(), Vec::new());
-    let mut merge = Merge::new(blocks, |at: &BlockRef, rows: &mut Rows| {
+    let mut merge = Merge::new(blocks, Direction::Forward, |at: &BlockRef, rows: &mut Rows| {
         read_block(bytes, &at.entry, &mut block).ok()?;
         decoder.decode(&block, rows).ok()
     });

@@ -1,7 +1,7 @@
 use logboom_segment::limits::{CONTENT_BYTES_MAX, ROWS_MAX};
 use logboom_segment::{
-    BlockRef, Compression, Decoder, Flags, Loss, LossPlace, Merge, Message, Recompress, Rewrite, RewriteGoal,
-    RowLimits, Rows, Segment, Unsealed, check_block, is_worth_rewriting, plan_joins, read_block,
+    BlockRef, Compression, Decoder, Direction, Flags, Loss, LossPlace, Merge, Message, Recompress, Rewrite,
+    RewriteGoal, RowLimits, Rows, RunId, Segment, Unsealed, check_block, is_worth_rewriting, plan_joins, read_block,
 };
 
 use super::sample::{START_NS, Writer, header, list, message, source};
@@ -127,7 +127,7 @@ fn blocks_with_a_gap_between_them_are_not_joined() {
 fn blocks_of_a_recovered_segment_stay_apart_and_their_copies_are_told() {
     // The writer gave this file up after a failed sync and wrote its last two blocks again, to the next.
     let given_up = quiet_hours(30).bytes;
-    let recovered = Unsealed::walk(&given_up, &mut Decoder::new().unwrap()).unwrap();
+    let recovered = Unsealed::walk(&given_up, RunId(0xC0FFEE), &mut Decoder::new().unwrap()).unwrap();
     let recovered = [given_up, recovered.end].concat();
     let mut next = Writer::new();
     for sequence in 8..12 {
@@ -146,7 +146,7 @@ fn blocks_of_a_recovered_segment_stay_apart_and_their_copies_are_told() {
         .enumerate()
         .flat_map(|(segment, file)| open(file).blocks.into_iter().map(move |entry| BlockRef { segment, entry }));
     let (mut decoder, mut bytes) = (Decoder::new().unwrap(), Vec::new());
-    let mut merge = Merge::new(blocks.collect(), |block: &BlockRef, rows: &mut Rows| {
+    let mut merge = Merge::new(blocks.collect(), Direction::Forward, |block: &BlockRef, rows: &mut Rows| {
         read_block(&files[block.segment], &block.entry, &mut bytes).unwrap();
         decoder.decode(&bytes, rows).ok()
     });
@@ -197,6 +197,18 @@ fn old_segments_become_smaller_still_and_are_read_by_any_zstd() {
     read_block(&new, &entry, &mut block).unwrap();
     let parts = check_block(&block).unwrap().1.parts(&mut Decoder::new().unwrap()).unwrap();
     assert_eq!(parts.len() as u64, entry.sequence_last - entry.sequence_first + 1);
+}
+
+#[test]
+fn damage_that_was_kept_is_not_lost_from_sight() {
+    let mut left = quiet_hours(30).bytes;
+    left[30] ^= 1;
+    let end = Unsealed::walk(&left, RunId(0xC0FFEE), &mut Decoder::new().unwrap()).unwrap().end;
+    let recovered = [left, end].concat();
+    assert!(open(&recovered).sealed && open(&recovered).damage.is_empty(), "its index does not tell");
+    for goal in [WARM, RewriteGoal { level: 19, recompress: Recompress::All, ..WARM }] {
+        assert!(!is_worth_rewriting(&open(&recovered), &goal));
+    }
 }
 
 #[test]

@@ -96,7 +96,7 @@ pub(crate) fn golden_files() -> Vec<(&'static str, Vec<u8>)> {
     let open = everything().bytes;
     let sealed = everything().seal();
     let torn = [&open[..], &open[..open.len() / 2]].concat();
-    let recovered = Unsealed::walk(&open, &mut Decoder::new().unwrap()).unwrap();
+    let recovered = Unsealed::walk(&open, RunId(0xC0FFEE), &mut Decoder::new().unwrap()).unwrap();
     let recovered = [&open[..], &recovered.end].concat();
     let limits = RowLimits { rows: 1 << 17, ..LIMITS };
     let goal = RewriteGoal { limits, level: 3, recompress: Recompress::All };

@@ -1,0 +1,170 @@
+//! How many messages, by what is known of them without their text.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use logboom_segment::{Heads, PRI_NONE};
+use logboom_syslog::{Severity, facility_keyword};
+
+/// Most distinct keys that are counted apart; what comes beyond goes to [`OTHERS`].
+pub const KEYS_MAX: usize = 100_000;
+
+/// Where keys beyond [`KEYS_MAX`] are counted.
+pub const OTHERS: &str = "(others)";
+
+/// What to count by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum CountBy {
+    /// The sender's address.
+    Source,
+    /// Severity; `none` without a PRI.
+    Severity,
+    /// Facility.
+    Facility,
+    /// The listener that took it.
+    Listener,
+}
+
+impl CountBy {
+    /// Whether it takes a message's PRI.
+    pub(super) fn needs_pri(self) -> bool {
+        matches!(self, Self::Severity | Self::Facility)
+    }
+
+    /// Whether it takes a message's source.
+    pub(super) fn needs_source(self) -> bool {
+        matches!(self, Self::Source | Self::Listener)
+    }
+
+    /// Counts the wanted rows of a block: first by number, so that a name is made once a block and not once a message.
+    pub(super) fn count(self, heads: &Heads, wants: &dyn Fn(usize) -> bool, counts: &mut Counts) {
+        let mut rows = vec![0u64; heads.sources.len().max(256)];
+        for row in (0..heads.messages).filter(|row| wants(*row)) {
+            let number =
+                if self.needs_pri() { usize::from(heads.pris[row]) } else { usize::from(heads.source_ids[row]) };
+            rows[number] += 1;
+        }
+        for (number, count) in rows.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let key = if self.needs_pri() { self.pri_key(number as u8) } else { self.source_key(heads, number) };
+            counts.add(key, *count);
+        }
+    }
+
+    fn pri_key(self, pri: u8) -> String {
+        match self {
+            _ if pri == PRI_NONE => "none".into(),
+            Self::Facility => facility_keyword(pri).into(),
+            _ => Severity::of_pri(pri).keyword().into(),
+        }
+    }
+
+    fn source_key(self, heads: &Heads, number: usize) -> String {
+        let source = heads.sources[number];
+        match (self, source.address) {
+            (Self::Listener, _) => heads.listeners[usize::from(source.listener)].clone(),
+            (_, Some(address)) => address.to_string(),
+            (_, None) => "local".into(),
+        }
+    }
+}
+
+/// Messages by key.
+#[derive(Debug, Default)]
+pub struct Counts(BTreeMap<String, u64>);
+
+impl Counts {
+    /// Counts messages.
+    pub fn add(&mut self, key: String, count: u64) {
+        let has_room = self.0.len() < KEYS_MAX || self.0.contains_key(&key);
+        *self.0.entry(if has_room { key } else { OTHERS.into() }).or_default() += count;
+    }
+
+    /// Keys and counts, the greatest first.
+    #[must_use]
+    pub fn sorted(self) -> Vec<(String, u64)> {
+        let mut sorted: Vec<_> = self.0.into_iter().collect();
+        sorted.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        sorted
+    }
+}
+
+/// Messages by time, in buckets of equal length.
+#[derive(Debug)]
+pub struct Histogram {
+    bucket_ns: u64,
+    counts: BTreeMap<u64, u64>,
+}
+
+/// Most buckets of a histogram: beyond it, longer ones are asked for.
+pub const BUCKETS_MAX: usize = 100_000;
+
+impl Histogram {
+    /// Buckets of `bucket_ns`, of which one begins at the Unix epoch.
+    #[must_use]
+    pub fn new(bucket_ns: u64) -> Self {
+        Self { bucket_ns: bucket_ns.max(1), counts: BTreeMap::new() }
+    }
+
+    /// Counts a message.
+    pub fn add(&mut self, received_ns: u64) {
+        let bucket = received_ns / self.bucket_ns;
+        if self.counts.len() < BUCKETS_MAX || self.counts.contains_key(&bucket) {
+            *self.counts.entry(bucket).or_default() += 1;
+        }
+    }
+
+    /// One line for each bucket from the first to the last with a message: when it begins, count, bar.
+    #[must_use]
+    pub fn lines(&self, zone: &TimeZone) -> String {
+        const BAR_MAX: u64 = 50;
+        let most = self.counts.values().copied().max().unwrap_or(1);
+        let width = most.to_string().len();
+        let mut text = String::new();
+        let mut expected = None;
+        for (bucket, count) in &self.counts {
+            if expected.is_some_and(|expected| expected < *bucket) {
+                text.push_str("...\n");
+            }
+            expected = Some(bucket + 1);
+            let begin = Timestamp::from_nanosecond(i128::from(bucket * self.bucket_ns)).unwrap_or(Timestamp::MAX);
+            let begin = begin.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S");
+            let bar = "#".repeat((count * BAR_MAX).div_ceil(most) as usize);
+            let _ = writeln!(text, "{begin} {count:>width$} {bar}");
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_come_greatest_first_and_keys_are_bounded() {
+        let mut counts = Counts::default();
+        ["b", "a", "a", "c", "b", "a"].iter().for_each(|key| counts.add((*key).into(), 1));
+        assert_eq!(counts.sorted(), [("a".into(), 3), ("b".into(), 2), ("c".into(), 1)]);
+        let mut many = Counts::default();
+        (0..KEYS_MAX + 10).for_each(|number| many.add(number.to_string(), 1));
+        let sorted = many.sorted();
+        assert_eq!((sorted.len(), &sorted[0]), (KEYS_MAX + 1, &(OTHERS.into(), 10)));
+    }
+
+    #[test]
+    fn a_histogram_shows_each_bucket_and_the_gaps() {
+        let mut histogram = Histogram::new(60_000_000_000);
+        for (minute, count) in [(0u64, 4), (1, 1), (5, 2)] {
+            (0..count).for_each(|second| histogram.add((minute * 60 + second) * 1_000_000_000));
+        }
+        let lines = histogram.lines(&TimeZone::UTC);
+        let expected = format!(
+            "1970-01-01 00:00:00 4 {}\n1970-01-01 00:01:00 1 {}\n...\n1970-01-01 00:05:00 2 {}\n",
+            "#".repeat(50),
+            "#".repeat(13),
+            "#".repeat(25)
+        );
+        assert_eq!(lines, expected);
+    }
+}

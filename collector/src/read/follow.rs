@@ -1,0 +1,225 @@
+//! New messages as they are written: across sealing, new segments, new runs, the rewrite and retention; each once.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use logboom_segment::{
+    BlockEntry, BlockRef, Decoder, Direction, FileState, FormatError, Merge, Message, Rows, RunId, Segment,
+    SegmentFile, SegmentName, list_segments, read_block,
+};
+
+use super::ReadError;
+use super::find;
+use super::last::{OwnedMessage, last_of};
+use super::scan::Scan;
+use super::select::Filters;
+
+/// What of each receiver's blocks was shown: its runs of sequence numbers. Blocks come nearly in order, so these are few.
+#[derive(Debug, Default)]
+struct Shown(HashMap<(RunId, u32), BTreeMap<u64, u64>>);
+
+impl Shown {
+    /// Notes a block; false if it was shown before.
+    fn add(&mut self, block: &BlockEntry) -> bool {
+        let ranges = self.0.entry((block.run_id, block.receiver)).or_default();
+        let (mut first, mut last) = (block.sequence_first, block.sequence_last);
+        if ranges.range(..=first).next_back().is_some_and(|(_, end)| *end >= first) {
+            return false;
+        }
+        if let Some((start, _)) = ranges.range(..first).next_back().filter(|(_, end)| **end + 1 == first) {
+            first = *start;
+        }
+        if let Some(end) = last.checked_add(1).and_then(|next| ranges.remove(&next)) {
+            last = end;
+        }
+        ranges.insert(first, last);
+        true
+    }
+}
+
+/// A segment that may grow, and how far it was read.
+struct Growing {
+    file: File,
+    offset: u64,
+}
+
+/// Follows directories.
+pub struct Follower {
+    directories: Vec<PathBuf>,
+    /// When each was last changed: nothing else says that there is a new file.
+    changed: HashMap<PathBuf, SystemTime>,
+    growing: BTreeMap<SegmentName, Growing>,
+    /// Segments that were sealed when they were seen, and hold nothing new.
+    done: BTreeSet<SegmentName>,
+    shown: Shown,
+    decoder: Decoder,
+}
+
+impl Follower {
+    /// Follows what comes from now on.
+    ///
+    /// # Errors
+    /// When a directory cannot be read, or zstd has no memory.
+    pub fn new(directories: Vec<PathBuf>) -> Result<Self, ReadError> {
+        let decoder = Decoder::new().map_err(ReadError::Zstd)?;
+        let (changed, growing, done) = (HashMap::new(), BTreeMap::new(), BTreeSet::new());
+        let mut follower = Self { directories, changed, growing, done, shown: Shown::default(), decoder };
+        follower.new_blocks(true)?;
+        Ok(follower)
+    }
+
+    /// The last `count` wanted messages of what was there when following began.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    pub fn last_messages(&self, scan: &Scan<'_>, count: u64) -> Result<(Vec<OwnedMessage>, Vec<String>), ReadError> {
+        let candidates = find::list(&self.directories)?;
+        last_of(candidates, scan, count, |found| {
+            let name = found.path.file_name().and_then(|name| name.to_str()).and_then(SegmentName::parse_file_name);
+            // What has grown since, and what is new, comes by following.
+            let end = match name {
+                Some((name, _)) if self.done.contains(&name) => u64::MAX,
+                Some((name, _)) => self.growing.get(&name).map_or(0, |growing| growing.offset),
+                None => 0,
+            };
+            found.segment.blocks.retain(|block| block.offset < end);
+        })
+    }
+
+    /// Shows `visit` what is new, in order; returns complaints.
+    ///
+    /// # Errors
+    /// When a directory cannot be read, or what `visit` says.
+    pub fn poll(
+        &mut self,
+        filters: &Filters,
+        mut visit: impl FnMut(&Message<'_>, &str) -> Result<(), ReadError>,
+    ) -> Result<Vec<String>, ReadError> {
+        let new = self.new_blocks(false)?;
+        let (mut files, mut blocks, mut complaints, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (file, entries) in new {
+            blocks.extend(entries.into_iter().map(|entry| BlockRef { segment: files.len(), entry }));
+            files.push(file);
+        }
+        let decoder = &mut self.decoder;
+        let mut merge = Merge::new(blocks, Direction::Forward, |block: &BlockRef, rows: &mut Rows| {
+            let decoded = read_block(&files[block.segment], &block.entry, &mut bytes);
+            match decoded.and_then(|()| decoder.decode(&bytes, rows)) {
+                Ok(listeners) => Some(listeners),
+                Err(error) => {
+                    complaints.push(format!("the block at {} is damaged: {error}", block.entry.offset));
+                    None
+                }
+            }
+        });
+        while let Some((message, listener)) = merge.next_message() {
+            if filters.wants(&message, listener) {
+                visit(&message, listener)?;
+            }
+        }
+        drop(merge);
+        Ok(complaints)
+    }
+
+    /// Blocks that were not there before; at the start, what there is, is not new.
+    fn new_blocks(&mut self, starting: bool) -> Result<Vec<(File, Vec<BlockEntry>)>, ReadError> {
+        for segment in self.new_segments()? {
+            let name = segment.name.clone();
+            if starting && segment.state == FileState::Sealed {
+                self.done.insert(name);
+                continue;
+            }
+            let mut segment = segment;
+            match segment.open() {
+                Ok(file) => _ = self.growing.insert(name, Growing { file, offset: 0 }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(ReadError::Path { path: segment.path(), error }),
+            }
+        }
+        let mut new = Vec::new();
+        let mut sealed = Vec::new();
+        for (name, growing) in &mut self.growing {
+            let follow = match Segment::follow(&growing.file, growing.offset, &mut self.decoder) {
+                Ok(follow) => follow,
+                Err(FormatError::Io(_)) => continue,
+                Err(error) => return Err(ReadError::Segment { path: name.to_string().into(), error }),
+            };
+            growing.offset = follow.offset;
+            let entries: Vec<_> = follow.blocks.into_iter().filter(|block| self.shown.add(block)).collect();
+            if !entries.is_empty() && !starting {
+                let file = growing
+                    .file
+                    .try_clone()
+                    .map_err(|error| ReadError::Path { path: name.to_string().into(), error })?;
+                new.push((file, entries));
+            }
+            if follow.sealed {
+                sealed.push(name.clone());
+            }
+        }
+        for name in sealed {
+            self.growing.remove(&name);
+            self.done.insert(name);
+        }
+        Ok(new)
+    }
+
+    /// Segments seen for the first time. A directory is read only when it has changed.
+    fn new_segments(&mut self) -> Result<Vec<SegmentFile>, ReadError> {
+        let mut new = Vec::new();
+        for directory in &self.directories {
+            let refused = |error| ReadError::Path { path: directory.clone(), error };
+            let changed = std::fs::metadata(directory).and_then(|metadata| metadata.modified()).map_err(refused)?;
+            if self.changed.get(directory) == Some(&changed) {
+                continue;
+            }
+            let segments = list_segments(directory).map_err(refused)?;
+            // A change within the clock's grain of the one noted would not be seen: note it when it is a while ago.
+            if changed.elapsed().is_ok_and(|age| age.as_millis() > 100) {
+                self.changed.insert(directory.clone(), changed);
+            }
+            let is_known = |name: &SegmentName| self.done.contains(name) || self.growing.contains_key(name);
+            new.extend(segments.into_iter().filter(|segment| !is_known(&segment.name)));
+        }
+        Ok(new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use logboom_segment::PriSet;
+
+    fn block(sequence_first: u64, sequence_last: u64) -> BlockEntry {
+        BlockEntry {
+            offset: 0,
+            data_bytes: 0,
+            meta_bytes: 0,
+            content_bytes: 0,
+            messages: 1,
+            run_id: RunId(1),
+            receiver: 0,
+            sequence_first,
+            sequence_last,
+            received_min_ns: 0,
+            received_max_ns: 0,
+            pris: PriSet::default(),
+        }
+    }
+
+    #[test]
+    fn a_block_is_shown_once_in_whatever_order_they_come() {
+        let mut shown = Shown::default();
+        for sequence in [0, 1, 4, 2, 7, 3, 6, 5] {
+            assert!(shown.add(&block(sequence, sequence)), "{sequence}");
+            assert!(!shown.add(&block(sequence, sequence)), "{sequence}");
+        }
+        assert_eq!(shown.0[&(RunId(1), 0)], BTreeMap::from([(0, 7)]), "and what is noted does not grow");
+        assert!(!shown.add(&block(3, 6)), "joined from blocks that were shown");
+        assert!(shown.add(&block(8, 12)) && !shown.add(&block(9, 9)));
+        assert!(shown.add(&BlockEntry { receiver: 1, ..block(3, 3) }));
+    }
+}
