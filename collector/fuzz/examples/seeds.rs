@@ -35,6 +35,8 @@ const PRIS: [(&str, &str); 10] = [
     ("none", "su: <34>"),
 ];
 
+type Named<T> = Vec<(&'static str, T)>;
+
 fn main() -> Result<(), Box<dyn Error>> {
     let blocks = blocks()?;
     for (name, block) in &blocks {
@@ -124,7 +126,7 @@ fn block(
     Ok(Block { bytes, entry, sources, losses })
 }
 
-fn blocks() -> Result<Vec<(&'static str, Block)>, Box<dyn Error>> {
+fn blocks() -> Result<Named<Block>, Box<dyn Error>> {
     let plain = |messages: &[Message<'_>], sequence, losses| {
         block(messages, &header(0, sequence..=sequence), &[], losses, Compression::None)
     };
@@ -193,7 +195,7 @@ fn seal(blocks: &[(&str, Block)]) -> std::io::Result<Vec<u8>> {
     builder.seal()
 }
 
-fn segments(blocks: &[(&'static str, Block)]) -> Result<Vec<(&'static str, Vec<u8>)>, Box<dyn Error>> {
+fn segments(blocks: &[(&str, Block)]) -> Result<Named<Vec<u8>>, Box<dyn Error>> {
     let (one, two, three) = (bytes_of(&blocks[..1]), bytes_of(&blocks[..2]), bytes_of(&blocks[..3]));
     let end = seal(&blocks[..2])?;
     let torn = three[..three.len() - 20].to_vec();
@@ -215,7 +217,7 @@ fn segments(blocks: &[(&'static str, Block)]) -> Result<Vec<(&'static str, Vec<u
 }
 
 /// Indexes whose columns are stored as they are, so that a mutation is one of an entry.
-fn indexes(blocks: &[(&'static str, Block)]) -> Result<Vec<(&'static str, Vec<u8>)>, Box<dyn Error>> {
+fn indexes(blocks: &[(&str, Block)]) -> Result<Named<Vec<u8>>, Box<dyn Error>> {
     let (mut entries, mut offset) = (Vec::new(), 0);
     for (_, Block { entry, .. }) in &blocks[..3] {
         put_entry(&mut entries, &BlockEntry { offset, ..*entry });
@@ -302,7 +304,7 @@ fn headers() -> [(&'static str, &'static [u8]); 14] {
     ]
 }
 
-fn names() -> Vec<(&'static str, String)> {
+fn names() -> Named<String> {
     let name = SegmentName { begun: "20261122T101500Z".into(), writer: 3, run_id: RunId(0xAB), number: 17 };
     let large = SegmentName { writer: u32::MAX, run_id: RunId(u64::MAX), number: u32::MAX, ..name.clone() };
     vec![
