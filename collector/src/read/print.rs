@@ -296,9 +296,11 @@ mod tests {
     }
 
     #[test]
-    fn short_is_time_source_and_message() {
-        let line = printed(b"<34>hello", Format::Short, false, false);
-        assert_eq!(line, b"Nov 22 10:00:00.000000 10.0.0.7:4711 <34>hello\n");
+    fn short_is_time_source_and_what_the_header_tells() {
+        let line = printed(b"<34>Oct 11 22:14:15 web1 su[7]: hello", Format::Short, false, false);
+        assert_eq!(line, b"Nov 22 10:00:00.000000 10.0.0.7:4711 web1 su[7]: hello\n");
+        let line = printed(b"no header", Format::Short, false, false);
+        assert_eq!(line, b"Nov 22 10:00:00.000000 10.0.0.7:4711 no header\n");
     }
 
     #[test]
