@@ -38,4 +38,13 @@ fuzz_target!(|foreign: &[u8]| {
     let unsealed = Unsealed::walk(&file, RunId(RUN), &mut decoder).unwrap();
     assert_eq!(unsealed.segment.blocks, walked.blocks);
     assert_eq!(unsealed.blocks_end, file.len() as u64);
+    // Half a block, of which the foreign bytes are a message: it is not there yet.
+    let stated = (foreign.len() as u32 + 1000).to_le_bytes();
+    let head = (((foreign.len() as u32 + 1000) << 3) | 1).to_le_bytes();
+    let growing = [&BLOCK, &b"(\xB5/\xFD\xA4"[..], &stated, &head[..3], foreign].concat();
+    let follow = Segment::follow(&growing, BLOCK.len() as u64, RunId(RUN), &mut decoder).unwrap();
+    assert!(follow.blocks.is_empty() && follow.offset == BLOCK.len() as u64);
+    // Nor where it is the first.
+    let first = growing[BLOCK.len()..].to_vec();
+    assert!(Segment::open_of(&first, Some(RunId(RUN)), &mut decoder).unwrap().blocks.is_empty());
 });

@@ -169,6 +169,7 @@ impl Decoder {
         let listeners = meta.listeners(self)?;
         check_rows(rows, listeners.len())?;
         self.restore_content(&meta, rows)?;
+        rows.needs_line_ends = true;
         Ok(Some(listeners))
     }
 

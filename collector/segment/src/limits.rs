@@ -14,6 +14,9 @@ pub const DATA_BYTES_MAX: usize = CONTENT_BYTES_MAX + CONTENT_BYTES_MAX / 256 + 
 /// Most messages in one block.
 pub const ROWS_MAX: usize = 1 << 17;
 
+/// Most parts of one joined block: as many as a segment has blocks.
+pub const PARTS_MAX: usize = BLOCKS_MAX;
+
 /// Most sources in one block: a source id is 16 bits.
 pub const SOURCES_MAX: usize = 1 << 16;
 

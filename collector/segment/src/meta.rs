@@ -30,7 +30,9 @@ use crate::column::{Column, Columns, Fields, put_varint, unzigzag, zigzag};
 use crate::decode::Decoder;
 use crate::error::FormatError;
 use crate::frame::META_MAGIC;
-use crate::limits::{CONTENT_BYTES_MAX, DATA_BYTES_MAX, FORMAT_VERSION, LISTENERS_MAX, ROWS_MAX, SOURCES_MAX};
+use crate::limits::{
+    CONTENT_BYTES_MAX, DATA_BYTES_MAX, FORMAT_VERSION, LISTENERS_MAX, PARTS_MAX, ROWS_MAX, SOURCES_MAX,
+};
 use crate::name::RunId;
 use crate::rows::{PriSet, Source};
 
@@ -217,6 +219,9 @@ impl<'a> Meta<'a> {
             ("DATA content", u64::from(meta.content_bytes), CONTENT_BYTES_MAX),
             ("DATA frame", u64::from(meta.data_bytes), DATA_BYTES_MAX),
         ];
+        if meta.header.sequence_first > meta.header.sequence_last {
+            return Err(FormatError::Frame("the last sequence number is before the first"));
+        }
         for (what, bytes, limit) in limits {
             if bytes > limit as u64 {
                 return Err(FormatError::TooLarge { what, bytes, limit: limit as u64 });
@@ -273,8 +278,10 @@ impl<'a> Meta<'a> {
     /// # Errors
     /// When the column is not what the format says.
     pub fn parts(&self, reader: &mut Decoder) -> Result<Vec<Part>, FormatError> {
-        let parts = parse_parts(reader.expand(self.columns, Column::Parts)?, self.header.boot_ns)?;
         let sequences = self.header.sequence_last.checked_sub(self.header.sequence_first);
+        let most = sequences.map_or(0, |last| usize::try_from(last).unwrap_or(usize::MAX).saturating_add(1));
+        let parts = reader.expand(self.columns, Column::Parts)?;
+        let parts = parse_parts(parts, self.header.boot_ns, most.min(PARTS_MAX))?;
         if parts.is_empty() && sequences == Some(0) {
             return Ok(vec![Part { messages: self.messages, boot_ns: self.header.boot_ns }]);
         }
@@ -376,13 +383,16 @@ pub(crate) fn put_parts(out: &mut Vec<u8>, boot_ns: u64, parts: &[Part]) {
     }
 }
 
-fn parse_parts(bytes: &[u8], mut boot_ns: u64) -> Result<Vec<Part>, FormatError> {
+fn parse_parts(bytes: &[u8], mut boot_ns: u64, most: usize) -> Result<Vec<Part>, FormatError> {
     let mut fields = Fields::new(bytes);
     let mut parts = Vec::new();
     while !fields.is_empty() {
         let part = (|| Some((u32::try_from(fields.varint()?).ok()?, fields.varint()?)))();
         let (messages, code) = part.ok_or(FormatError::Columns("a part is cut short or out of range"))?;
         boot_ns = unzigzag(boot_ns, code);
+        if parts.len() == most {
+            return Err(FormatError::Columns("a joined block has more parts than sequence numbers"));
+        }
         parts.push(Part { messages, boot_ns });
     }
     Ok(parts)

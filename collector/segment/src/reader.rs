@@ -45,10 +45,23 @@ impl Segment {
     /// [`FormatError::Io`] when the file cannot be read, [`FormatError::Version`] when a later version wrote it; all
     /// else that is wrong is told in [`Segment::damage`] and [`Segment::tail_bytes`].
     pub fn open(file: &(impl ReadAt + ?Sized), decoder: &mut Decoder) -> Result<Self, FormatError> {
+        Self::open_of(file, None, decoder)
+    }
+
+    /// The same of a file that run `run_id` wrote, as its name says. Where something is damaged or not whole yet, blocks of
+    /// another run are then not taken for real: a message may hold a whole block of its sender's making.
+    ///
+    /// # Errors
+    /// As [`Segment::open`].
+    pub fn open_of(
+        file: &(impl ReadAt + ?Sized),
+        run_id: Option<RunId>,
+        decoder: &mut Decoder,
+    ) -> Result<Self, FormatError> {
         match sealed_index(&Snapshot::take(file)?, decoder) {
             Ok(Some(index)) => Ok(Self { sealed: true, ..Self::from_index(index) }),
             Err(error @ (FormatError::Io(_) | FormatError::Version { .. })) => Err(error),
-            Ok(None) | Err(_) => Self::walk(file, decoder),
+            Ok(None) | Err(_) => Self::walk_of(file, run_id, decoder),
         }
     }
 
@@ -57,7 +70,19 @@ impl Segment {
     /// # Errors
     /// As [`Segment::open`].
     pub fn walk(file: &(impl ReadAt + ?Sized), decoder: &mut Decoder) -> Result<Self, FormatError> {
-        Ok(Walked::walk(file, decoder)?.into_segment())
+        Self::walk_of(file, None, decoder)
+    }
+
+    /// The same of a file that run `run_id` wrote, see [`Segment::open_of`].
+    ///
+    /// # Errors
+    /// As [`Segment::open`].
+    pub fn walk_of(
+        file: &(impl ReadAt + ?Sized),
+        run_id: Option<RunId>,
+        decoder: &mut Decoder,
+    ) -> Result<Self, FormatError> {
+        Ok(Walked::walk(file, WalkFrom { run_id, ..WalkFrom::default() }, decoder)?.into_segment())
     }
 
     /// Walks the blocks of a file that grows from `offset` on, where a block begins or will: what is new since, and in
@@ -65,8 +90,14 @@ impl Segment {
     ///
     /// # Errors
     /// As [`Segment::open`].
-    pub fn follow(file: &(impl ReadAt + ?Sized), offset: u64, decoder: &mut Decoder) -> Result<Follow, FormatError> {
-        let walked = Walked::walk_from(file, offset, None, decoder)?;
+    pub fn follow(
+        file: &(impl ReadAt + ?Sized),
+        offset: u64,
+        run_id: RunId,
+        decoder: &mut Decoder,
+    ) -> Result<Follow, FormatError> {
+        let from = WalkFrom { offset, run_id: Some(run_id), stops_at_unfinished: true };
+        let walked = Walked::walk(file, from, decoder)?;
         Ok(Follow { blocks: walked.builder.blocks().to_vec(), offset: walked.builder.bytes(), sealed: walked.sealed })
     }
 
@@ -91,6 +122,7 @@ impl Segment {
         let listener = |source: &Source| self.listeners.get(usize::from(source.listener)).map_or("", String::as_str);
         let wanted: Vec<bool> = sources.iter().map(|source| wants(source, listener(source))).collect();
         let mut fields = Fields::new(&self.block_sources);
+        let mut adds_up = true;
         let mut holds_wanted = || {
             let count = fields.varint()?;
             let mut holds = false;
@@ -99,8 +131,13 @@ impl Segment {
             }
             Some(holds)
         };
-        // An index that does not add up tells nothing.
-        self.blocks.iter().map(|_| holds_wanted().unwrap_or(true)).collect()
+        // An index that does not add up tells nothing from there on.
+        let mut may_hold = || {
+            let holds = if adds_up { holds_wanted() } else { None };
+            adds_up = holds.is_some();
+            holds.unwrap_or(true)
+        };
+        self.blocks.iter().map(|_| may_hold()).collect()
     }
 
     /// Messages in its whole blocks.
@@ -129,13 +166,23 @@ impl Unsealed {
     /// # Errors
     /// As [`Segment::open`].
     pub fn walk(file: &(impl ReadAt + ?Sized), run_id: RunId, decoder: &mut Decoder) -> Result<Self, FormatError> {
-        let walked = Walked::walk_from(file, 0, Some(run_id), decoder)?;
+        let from = WalkFrom { run_id: Some(run_id), ..WalkFrom::default() };
+        let walked = Walked::walk(file, from, decoder)?;
         let (blocks_end, tail_is_block) = (walked.builder.bytes(), walked.tail_is_block);
         let mut builder = walked.builder.clone();
         builder.set_recovered();
         let end = builder.seal()?;
         Ok(Self { segment: walked.into_segment(), blocks_end, tail_is_block, end })
     }
+}
+
+/// Where a walk begins, and what is known of the file.
+#[derive(Clone, Copy, Debug, Default)]
+struct WalkFrom {
+    offset: u64,
+    run_id: Option<RunId>,
+    /// A block that is not whole is being written: it is not looked into.
+    stops_at_unfinished: bool,
 }
 
 /// What a walk from the first byte to the last has found.
@@ -150,16 +197,8 @@ struct Walked {
 }
 
 impl Walked {
-    fn walk(file: &(impl ReadAt + ?Sized), decoder: &mut Decoder) -> Result<Self, FormatError> {
-        Self::walk_from(file, 0, None, decoder)
-    }
-
-    fn walk_from(
-        file: &(impl ReadAt + ?Sized),
-        offset: u64,
-        known_run: Option<RunId>,
-        decoder: &mut Decoder,
-    ) -> Result<Self, FormatError> {
+    fn walk(file: &(impl ReadAt + ?Sized), from: WalkFrom, decoder: &mut Decoder) -> Result<Self, FormatError> {
+        let WalkFrom { offset, run_id: known_run, stops_at_unfinished } = from;
         let file = Snapshot::take(file)?;
         let size = file.size()?;
         let (mut builder, bytes) = (SegmentBuilder::new(), Vec::new());
@@ -188,6 +227,10 @@ impl Walked {
                 Ok(Step::Sealed { end, has_table }) => {
                     sealed = has_table && end == size;
                     tail_bytes = size - end;
+                    break;
+                }
+                Ok(Step::Unfinished) if stops_at_unfinished => {
+                    tail_bytes = size - offset;
                     break;
                 }
                 Ok(Step::Unfinished) => FormatError::Frame("a block begins here but is not whole"),

@@ -9,6 +9,7 @@ use crate::encode::{EncodeError, Encoder};
 use crate::error::FormatError;
 use crate::frame::ReadAt;
 use crate::index::BlockEntry;
+use crate::limits::PARTS_MAX;
 use crate::meta::{BlockHeader, Loss, Part};
 use crate::reader::{Segment, read_block};
 use crate::rows::{RowLimits, Rows};
@@ -102,6 +103,7 @@ impl Group {
             && last.sequence_last.checked_add(1) == Some(block.sequence_first)
             && self.content_bytes + block.content_bytes as usize <= limits.content_bytes
             && self.rows + block.messages as usize <= limits.rows
+            && block.sequence_last - self.blocks[0].sequence_first < PARTS_MAX as u64
     }
 
     fn add(&mut self, block: BlockEntry) {

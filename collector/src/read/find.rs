@@ -3,10 +3,10 @@
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use logboom_segment::{Decoder, FileState, FormatError, Segment, SegmentFile, list_segments};
+use logboom_segment::{Decoder, FileState, FormatError, RunId, Segment, SegmentFile, SegmentName, list_segments};
 
 use super::ReadError;
 
@@ -131,7 +131,7 @@ fn open_one(mut file: Where, decoder: &mut Decoder) -> Result<Option<Found>, Rea
     let refused = |error| ReadError::Segment { path: path.clone(), error };
     let metadata = opened.metadata().map_err(|error| refused(error.into()))?;
     let bytes = metadata.len();
-    let (segment, why) = match (Segment::open(&opened, decoder), &file) {
+    let (segment, why) = match (Segment::open_of(&opened, run_of(&path), decoder), &file) {
         (Ok(segment), _) => (segment, None),
         // The others of the directory are read all the same.
         (Err(error), Where::Directory(_)) => (Segment::default(), Some(error)),
@@ -142,6 +142,12 @@ fn open_one(mut file: Where, decoder: &mut Decoder) -> Result<Option<Found>, Rea
     }
     let state = file.state();
     Ok(Some(Found { path, state, segment, bytes, refused: why, file, identity: identity(&metadata) }))
+}
+
+/// The run that wrote a segment, as its name says.
+pub(super) fn run_of(path: &Path) -> Option<RunId> {
+    let name = path.file_name()?.to_str()?;
+    SegmentName::parse_file_name(name).map(|(name, _)| name.run_id)
 }
 
 pub(super) fn identity(metadata: &Metadata) -> Identity {

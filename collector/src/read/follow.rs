@@ -142,7 +142,7 @@ impl Follower {
         let mut new = Vec::new();
         let mut sealed = Vec::new();
         for (name, growing) in &mut self.growing {
-            let follow = match Segment::follow(&growing.file, growing.offset, &mut self.decoder) {
+            let follow = match Segment::follow(&growing.file, growing.offset, name.run_id, &mut self.decoder) {
                 Ok(follow) => follow,
                 Err(FormatError::Io(_)) => continue,
                 Err(error) => return Err(ReadError::Segment { path: name.to_string().into(), error }),

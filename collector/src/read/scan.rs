@@ -13,7 +13,7 @@ use logboom_segment::{
 use super::ReadError;
 use super::ahead::in_order_ahead;
 use super::count::{CountBy, Counts, Histogram};
-use super::find::{Found, Identity, identity};
+use super::find::{Found, Identity, identity, run_of};
 use super::grep::Pattern;
 use super::select::Filters;
 
@@ -335,7 +335,7 @@ impl<'a> BlockReader<'a> {
         let found = &self.found[block.segment];
         if !self.walked.iter().any(|(number, _)| *number == block.segment) {
             let mut decoder = Decoder::new()?;
-            let walked = Segment::walk(&found.reopen()?, &mut decoder)?;
+            let walked = Segment::walk_of(&found.reopen()?, run_of(&found.path), &mut decoder)?;
             self.walked.push((block.segment, walked));
         }
         let name = |entry: &BlockEntry| (entry.run_id, entry.receiver, entry.sequence_first, entry.sequence_last);

@@ -13,7 +13,7 @@ use logboom_segment::{
 use serde::Serialize;
 
 use super::ReadError;
-use super::find::Found;
+use super::find::{Found, run_of};
 use crate::store::directory::writing_run;
 
 /// What was found.
@@ -55,7 +55,7 @@ pub fn verify(found: &mut [Found], repair: bool, mut complain: impl FnMut(String
         };
         let was_clean = verification;
         verification.segments += 1;
-        match Segment::walk(&file, &mut decoder) {
+        match Segment::walk_of(&file, run_of(&found.path), &mut decoder) {
             Ok(segment) => found.segment = segment,
             Err(error) => {
                 verification.damaged_blocks += 1;

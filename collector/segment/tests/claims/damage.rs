@@ -153,7 +153,13 @@ fn a_block_inside_a_message_is_not_taken_for_one() {
         let unsealed =
             Unsealed::walk(&damaged[first..].to_vec(), RunId(0xC0FFEE), &mut Decoder::new().unwrap()).unwrap();
         assert_eq!(unsealed.segment.blocks.len(), 0, "also where no block tells the run");
+        let opened = Segment::open_of(&damaged[first..].to_vec(), Some(RunId(0xC0FFEE)), &mut Decoder::new().unwrap());
+        assert_eq!(opened.unwrap().blocks.len(), 0);
     }
+    // And half of it, while it is being written, is not looked into.
+    let half = writer.bytes[..writer.bytes.len() - 1].to_vec();
+    let follow = Segment::follow(&half, first as u64, RunId(0xC0FFEE), &mut Decoder::new().unwrap()).unwrap();
+    assert!(follow.blocks.is_empty() && follow.offset == first as u64);
 }
 
 #[test]
