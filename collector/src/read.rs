@@ -1,6 +1,7 @@
 //! Reading back: what is in a data directory or a file, also while a collector is writing it.
 
 mod ahead;
+mod blocks;
 pub mod count;
 pub mod find;
 pub mod follow;
@@ -48,9 +49,9 @@ pub enum ReadError {
         /// Why.
         error: logboom_segment::RewriteError,
     },
-    /// A pattern, or what is asked with it, is not to be had.
+    /// What is asked is not to be had.
     #[error("{0}")]
-    Pattern(String),
+    Request(String),
     /// zstd has no memory.
     #[error("zstd: {0}")]
     Zstd(std::io::Error),

@@ -129,7 +129,9 @@ impl SegmentBuilder {
         self.bytes
     }
 
-    pub(crate) fn blocks(&self) -> &[BlockEntry] {
+    /// The blocks so far, in file order.
+    #[must_use]
+    pub fn blocks(&self) -> &[BlockEntry] {
         &self.blocks
     }
 

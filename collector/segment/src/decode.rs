@@ -271,6 +271,6 @@ impl Rows {
     /// Rows to decode into: no limits of their own, because the decoder bounds what it accepts.
     #[must_use]
     pub fn for_decoding() -> Self {
-        Self::new(RowLimits { content_bytes: 0, rows: 0, sources: 0 })
+        Self::new(RowLimits::NONE)
     }
 }

@@ -59,9 +59,9 @@ impl Segment {
         decoder: &mut Decoder,
     ) -> Result<Self, FormatError> {
         match sealed_index(&Snapshot::take(file)?, decoder) {
-            Ok(Some(index)) => Ok(Self { sealed: true, ..Self::from_index(index) }),
+            Ok(Some(index)) if is_of_run(&index, run_id) => Ok(Self { sealed: true, ..Self::from_index(index) }),
             Err(error @ (FormatError::Io(_) | FormatError::Version { .. })) => Err(error),
-            Ok(None) | Err(_) => Self::walk_of(file, run_id, decoder),
+            Ok(_) | Err(_) => Self::walk_of(file, run_id, decoder),
         }
     }
 
@@ -203,16 +203,17 @@ impl Walked {
         let size = file.size()?;
         let (mut builder, bytes) = (SegmentBuilder::new(), Vec::new());
         builder.skip(offset);
-        // A sealed file's index knows the run, also where the first block is damaged.
-        let run_id = match sealed_index(&file, decoder) {
+        // Where the name does not tell, a sealed file's index does, also when the first block is damaged.
+        let indexed_run = || match sealed_index(&file, decoder) {
             Ok(Some(index)) => index.blocks.first().map(|block| block.run_id),
             _ => None,
         };
+        let run_id = known_run.or_else(indexed_run);
         let mut walk = Walk {
             file: &file,
             decoder,
             from: offset,
-            run_id: run_id.or(known_run),
+            run_id,
             builder,
             damage: Vec::new(),
             bytes,
@@ -315,6 +316,12 @@ fn blocks_end(index: &Index) -> u64 {
     index.blocks.last().map_or(0, |block| block.offset.saturating_add(block.block_bytes() as u64))
 }
 
+/// Whether an index names blocks of the run that wrote the file, as far as that is known. A torn message may end with an index of
+/// its sender's making, who does not know the run.
+fn is_of_run(index: &Index, run_id: Option<RunId>) -> bool {
+    index.blocks.first().is_some_and(|block| run_id.is_none_or(|run_id| run_id == block.run_id))
+}
+
 enum Step {
     Block,
     /// An index, and the seek table if it is there; the last of both ends here.
@@ -410,9 +417,7 @@ impl<F: ReadAt> Walk<'_, F> {
         if self.damage.is_empty() {
             return named.eq(walked);
         }
-        let is_of_run =
-            index.blocks.first().is_some_and(|block| self.run_id.is_none_or(|run_id| run_id == block.run_id));
-        is_of_run && walked.iter().all(|block| named.any(|named| named == block))
+        is_of_run(index, self.run_id) && walked.iter().all(|block| named.any(|named| named == block))
     }
 
     /// Looks for the next whole block or index that begins at `from` or later, by the magic of its META.

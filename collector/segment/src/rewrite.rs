@@ -49,8 +49,7 @@ pub enum RewriteError {
 
 impl RewriteGoal {
     /// To copy every block as it is.
-    pub const COPY: Self =
-        Self { limits: RowLimits { content_bytes: 0, rows: 0, sources: 0 }, level: 0, recompress: Recompress::None };
+    pub const COPY: Self = Self { limits: RowLimits::NONE, level: 0, recompress: Recompress::None };
 
     fn recompresses(&self, block: &BlockEntry) -> bool {
         match self.recompress {
@@ -63,7 +62,7 @@ impl RewriteGoal {
     /// The limits for `segment`: blocks of one that was recovered may stand in another file as well, and are joined with none,
     /// so that each of them can still be told from its copy.
     fn limits_for(&self, segment: &Segment) -> RowLimits {
-        if segment.recovered { RowLimits { content_bytes: 0, rows: 0, sources: 0 } } else { self.limits }
+        if segment.recovered { RowLimits::NONE } else { self.limits }
     }
 }
 
@@ -113,8 +112,8 @@ impl Group {
     }
 }
 
-/// Whether it is whole, and writing it anew would make it notably smaller: it halves the number of blocks, compresses what was stored plain, or
-/// compresses all of it harder than before.
+/// Whether it is whole, and writing it anew would make it notably smaller: it halves the number of blocks, compresses what was
+/// stored plain, or compresses all of it harder than before.
 #[must_use]
 pub fn is_worth_rewriting(segment: &Segment, goal: &RewriteGoal) -> bool {
     if !has_blocks_only(segment) {
@@ -150,7 +149,8 @@ fn has_blocks_only(segment: &Segment) -> bool {
 /// Holds one block of each kind: at most twice the goal's limits, and what zstd needs for the level.
 pub struct Rewrite {
     goal: RewriteGoal,
-    groups: VecDeque<VecDeque<BlockEntry>>,
+    /// The first block of each group, and those to be joined to it.
+    groups: VecDeque<(BlockEntry, VecDeque<BlockEntry>)>,
     builder: SegmentBuilder,
     encoder: Encoder,
     decoder: Decoder,
@@ -174,10 +174,10 @@ impl Rewrite {
     /// # Errors
     /// When zstd has no memory.
     pub fn new(segment: &Segment, goal: RewriteGoal) -> std::io::Result<Self> {
-        let groups = plan_joins(&segment.blocks, goal.limits_for(segment));
+        let groups = plan_joins(&segment.blocks, goal.limits_for(segment)).into_iter().map(VecDeque::from);
         Ok(Self {
             goal,
-            groups: groups.into_iter().map(VecDeque::from).collect(),
+            groups: groups.filter_map(|mut group| Some((group.pop_front()?, group))).collect(),
             builder: SegmentBuilder::rewritten(goal.level, segment.recovered),
             encoder: Encoder::new(i32::from(goal.level))?,
             decoder: Decoder::new()?,
@@ -193,22 +193,20 @@ impl Rewrite {
     /// [`RewriteError`]: give the new file up.
     pub fn next_block(&mut self, file: &(impl ReadAt + ?Sized), out: &mut Vec<u8>) -> Result<bool, RewriteError> {
         out.clear();
-        let Some(mut group) = self.groups.pop_front() else { return Ok(false) };
-        let Some(first) = group.pop_front() else { return self.next_block(file, out) };
+        let Some((first, mut rest)) = self.groups.pop_front() else { return Ok(false) };
         let mut old = read_old(&mut self.decoder, file, &first, &mut self.bytes, &mut self.joined)?;
-        if group.is_empty() && !self.goal.recompresses(&first) {
+        if rest.is_empty() && !self.goal.recompresses(&first) {
             out.extend_from_slice(&self.bytes);
             self.builder.add(first, self.joined.sources(), &old.listeners, &old.losses);
             return Ok(true);
         }
         self.joined.set_limits(self.goal.limits);
-        while let Some(next) = group.pop_front() {
+        while let Some(next) = rest.pop_front() {
             let added = read_old(&mut self.decoder, file, &next, &mut self.bytes, &mut self.part)?;
             // Losses keep their own time: a block that has some is joined with no other.
             let is_joinable = old.losses.is_empty() && added.losses.is_empty() && old.listeners == added.listeners;
             if !is_joinable || self.joined.append_all(&self.part).is_err() {
-                group.push_front(next);
-                self.groups.push_front(group);
+                self.groups.push_front((next, rest));
                 break;
             }
             old.header.sequence_last = added.header.sequence_last;

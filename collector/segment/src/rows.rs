@@ -80,6 +80,14 @@ pub struct RowLimits {
     pub sources: usize,
 }
 
+impl RowLimits {
+    /// Room for no message.
+    pub(crate) const NONE: Self = Self { content_bytes: 0, rows: 0, sources: 0 };
+
+    /// For messages that stood in one block already.
+    const UNLIMITED: Self = Self { content_bytes: usize::MAX, rows: usize::MAX, sources: usize::MAX };
+}
+
 /// The block has no room for the message offered; nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
@@ -206,36 +214,48 @@ impl Rows {
         if first == 0 && count >= self.len() {
             return;
         }
-        let mut kept = Self::new(RowLimits { content_bytes: 0, rows: 0, sources: 0 });
-        kept.set_limits(RowLimits { content_bytes: usize::MAX, rows: usize::MAX, sources: usize::MAX });
-        for message in self.messages().skip(first).take(count) {
-            let appended = kept.append(&message);
-            debug_assert!(appended.is_ok(), "without limits there is room");
-        }
+        let mut kept = Self::for_decoding();
+        kept.refill(self.messages().skip(first).take(count));
         *self = kept;
     }
 
     /// Keeps the messages that `wants` says yes to, by way of `spare`.
     pub fn retain(&mut self, spare: &mut Self, wants: impl Fn(&Message<'_>) -> bool) {
-        spare.clear();
-        spare.set_limits(RowLimits { content_bytes: usize::MAX, rows: usize::MAX, sources: usize::MAX });
-        for message in self.messages().filter(wants) {
-            let appended = spare.append(&message);
-            debug_assert!(appended.is_ok(), "without limits there is room");
-        }
+        spare.refill(self.messages().filter(wants));
         std::mem::swap(self, spare);
     }
 
     /// Puts the messages in the opposite order, by way of `spare`.
     pub(crate) fn reverse(&mut self, spare: &mut Self) {
-        spare.clear();
-        spare.set_limits(RowLimits { content_bytes: usize::MAX, rows: usize::MAX, sources: usize::MAX });
         let messages: Vec<Message<'_>> = self.messages().collect();
-        for message in messages.iter().rev() {
-            let appended = spare.append(message);
+        spare.refill(messages.into_iter().rev());
+        std::mem::swap(self, spare);
+    }
+
+    /// Puts messages that all have the kernel's time in the order of these, by way of `spare`. Others stay in the order in
+    /// which they were received: their clock may have been set back.
+    pub(crate) fn sort_by_kernel_time(&mut self, spare: &mut Self) {
+        let has_kernel_time = |flags: &u8| Flags(*flags).has(Flags::KERNEL_TIME);
+        if !self.flags.first().is_some_and(has_kernel_time)
+            || self.received_ns.is_sorted()
+            || !self.flags.iter().all(has_kernel_time)
+        {
+            return;
+        }
+        let mut messages: Vec<Message<'_>> = self.messages().collect();
+        messages.sort_by_key(|message| message.received_ns);
+        spare.refill(messages.into_iter());
+        std::mem::swap(self, spare);
+    }
+
+    /// Holds `messages`, which stood in one block, instead of its own.
+    fn refill<'a>(&mut self, messages: impl Iterator<Item = Message<'a>>) {
+        self.clear();
+        self.limits = RowLimits::UNLIMITED;
+        for message in messages {
+            let appended = self.append(&message);
             debug_assert!(appended.is_ok(), "without limits there is room");
         }
-        std::mem::swap(self, spare);
     }
 
     /// Rows that were decoded, to be appended to: they know neither limits nor which of their sources has which number.
@@ -257,27 +277,6 @@ impl Rows {
         self.sources.clear();
         self.ids_by_source.clear();
         self.needs_line_ends = false;
-    }
-
-    /// Puts messages that all have the kernel's time in the order of these, by way of `spare`. Others stay in the order in
-    /// which they were received: their clock may have been set back.
-    pub(crate) fn sort_by_kernel_time(&mut self, spare: &mut Self) {
-        let has_kernel_time = |flags: &u8| Flags(*flags).has(Flags::KERNEL_TIME);
-        if !self.flags.first().is_some_and(has_kernel_time)
-            || self.received_ns.is_sorted()
-            || !self.flags.iter().all(has_kernel_time)
-        {
-            return;
-        }
-        spare.clear();
-        spare.limits = RowLimits { content_bytes: usize::MAX, rows: usize::MAX, sources: usize::MAX };
-        let mut messages: Vec<Message<'_>> = self.messages().collect();
-        messages.sort_by_key(|message| message.received_ns);
-        for message in &messages {
-            let appended = spare.append(message);
-            debug_assert!(appended.is_ok(), "without limits there is room");
-        }
-        std::mem::swap(self, spare);
     }
 
     /// Messages held.

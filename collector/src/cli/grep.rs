@@ -73,7 +73,7 @@ impl Grep {
         let mut patterns = self.patterns.clone();
         if patterns.is_empty() {
             if paths.is_empty() {
-                return Err(ReadError::Pattern("there is no pattern: logboom grep PATTERN [DIR|FILE]...".into()));
+                return Err(ReadError::Request("there is no pattern: logboom grep PATTERN [DIR|FILE]...".into()));
             }
             patterns.push(paths.remove(0).to_string_lossy().into_owned());
         }
@@ -83,7 +83,7 @@ impl Grep {
             words: self.word_regexp,
             invert: self.invert_match,
         };
-        let pattern = Pattern::new(&patterns, options).map_err(ReadError::Pattern)?;
+        let pattern = Pattern::new(&patterns, options).map_err(ReadError::Request)?;
         Ok((pattern, Sources { paths }.paths()))
     }
 

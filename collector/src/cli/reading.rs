@@ -184,10 +184,12 @@ pub(super) fn code(complaints: &[String], any: bool) -> u8 {
 pub(super) fn open_segments(paths: &[PathBuf], filters: &Filters, stats: &ScanStats) -> Result<Vec<Found>, ReadError> {
     let mut candidates = find::list(paths)?;
     let before = candidates.len();
-    candidates.retain(|candidate| candidate.written_ns >= filters.time.since_ns);
+    candidates.retain(|candidate| candidate.latest_ns >= filters.time.since_ns);
     stats.note_skipped_segments(before - candidates.len());
     let mut decoder = Decoder::new().map_err(ReadError::Zstd)?;
-    find::open(candidates, &mut decoder)
+    let found = find::open(candidates, &mut decoder)?;
+    stats.note_opened_segments(found.len());
+    Ok(found)
 }
 
 #[derive(Args)]
@@ -336,7 +338,7 @@ impl Stat {
         }
         let (filters, stats) = (self.wanted.filters(), ScanStats::default());
         if filters.asks_for_header() {
-            return Err(ReadError::Pattern("--host and --tag need the text of messages: use grep -c".into()));
+            return Err(ReadError::Request("--host and --tag need the text of messages: use grep -c".into()));
         }
         let found = open_segments(&paths, &filters, &stats)?;
         let scan = Scan { filters: &filters, pattern: None, direction: Direction::Forward, threads: 1, stats: &stats };

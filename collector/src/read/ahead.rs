@@ -71,29 +71,28 @@ impl<T> Drop for StopOnDrop<'_, T> {
     }
 }
 
-/// Lets `threads` workers, each made by `worker`, work on the pieces 0 to `pieces`, and gives `body` a function that takes their
+/// Lets each of `workers` do `work` on the pieces 0 to `pieces`, in a thread of its own, and gives `body` a function that takes the
 /// results, which must be called for each piece in turn. At most two results a worker wait.
-pub(super) fn in_order_ahead<T: Send, W: FnMut(usize) -> T, R>(
-    threads: usize,
+pub(super) fn in_order_ahead<W: Send, T: Send, R>(
+    mut workers: Vec<W>,
     pieces: usize,
-    worker: impl Fn() -> W + Sync,
+    work: impl Fn(&mut W, usize) -> T + Sync,
     body: impl FnOnce(&mut dyn FnMut(usize) -> T) -> R,
 ) -> R {
-    let threads = threads.clamp(1, pieces.max(1));
-    if threads == 1 {
+    if let [worker] = &mut *workers {
         // Nothing to gain: and `head` on a pipe costs one block and not several.
-        let mut work = worker();
-        return body(&mut |piece| work(piece));
+        return body(&mut |piece| work(worker, piece));
     }
     let state = State { next: 0, taken: 0, results: HashMap::new(), stopped: false };
-    let shared = Shared { state: Mutex::new(state), changed: Condvar::new(), pieces, ahead: threads * AHEAD_EACH };
+    let shared =
+        Shared { state: Mutex::new(state), changed: Condvar::new(), pieces, ahead: workers.len() * AHEAD_EACH };
     std::thread::scope(|scope| {
         let _stop = StopOnDrop(&shared);
-        for _ in 0..threads {
+        for worker in workers {
             scope.spawn(|| {
-                let mut work = worker();
+                let mut worker = worker;
                 while let Some(piece) = shared.begin_next() {
-                    shared.put(piece, work(piece));
+                    shared.put(piece, work(&mut worker, piece));
                 }
             });
         }
@@ -110,15 +109,13 @@ mod tests {
     #[test]
     fn results_come_in_order_and_never_more_than_stated_wait() {
         let (begun, taken, most) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
-        let work = || {
-            |piece: usize| {
-                let ahead = begun.fetch_add(1, Ordering::SeqCst) + 1 - taken.load(Ordering::SeqCst);
-                most.fetch_max(ahead, Ordering::SeqCst);
-                (0..(piece * 7919) % 1000).for_each(|_| std::hint::spin_loop());
-                piece * 2
-            }
+        let work = |_: &mut (), piece: usize| {
+            let ahead = begun.fetch_add(1, Ordering::SeqCst) + 1 - taken.load(Ordering::SeqCst);
+            most.fetch_max(ahead, Ordering::SeqCst);
+            (0..(piece * 7919) % 1000).for_each(|_| std::hint::spin_loop());
+            piece * 2
         };
-        let results = in_order_ahead(4, 1000, work, |take| {
+        let results = in_order_ahead(vec![(); 4], 1000, work, |take| {
             (0..1000).map(|piece| (take(piece), taken.fetch_add(1, Ordering::SeqCst)).0).collect::<Vec<_>>()
         });
         assert_eq!(results, (0..1000).map(|piece| piece * 2).collect::<Vec<_>>());
@@ -127,9 +124,9 @@ mod tests {
 
     #[test]
     fn who_stops_early_is_not_kept() {
-        let work = || |piece: usize| piece;
-        let first = in_order_ahead(4, 1_000_000, work, |take| [take(0), take(1)]);
+        let work = |_: &mut (), piece: usize| piece;
+        let first = in_order_ahead(vec![(); 4], 1_000_000, work, |take| [take(0), take(1)]);
         assert_eq!(first, [0, 1]);
-        assert_eq!(in_order_ahead(4, 0, work, |_| "nothing"), "nothing");
+        assert_eq!(in_order_ahead(vec![(); 4], 0, work, |_| "nothing"), "nothing");
     }
 }

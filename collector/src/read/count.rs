@@ -8,6 +8,8 @@ use jiff::tz::TimeZone;
 use logboom_segment::{Heads, PRI_NONE};
 use logboom_syslog::{Severity, facility_keyword};
 
+use super::ReadError;
+
 /// Most distinct keys that are counted apart; what comes beyond goes to [`OTHERS`].
 pub const KEYS_MAX: usize = 100_000;
 
@@ -97,7 +99,7 @@ pub struct Histogram {
     counts: BTreeMap<u64, u64>,
 }
 
-/// Most buckets of a histogram: beyond it, longer ones are asked for.
+/// Most buckets of a histogram.
 pub const BUCKETS_MAX: usize = 100_000;
 
 impl Histogram {
@@ -108,11 +110,18 @@ impl Histogram {
     }
 
     /// Counts a message.
-    pub fn add(&mut self, received_ns: u64) {
+    ///
+    /// # Errors
+    /// When there are too many spans.
+    pub fn add(&mut self, received_ns: u64) -> Result<(), ReadError> {
         let bucket = received_ns / self.bucket_ns;
-        if self.counts.len() < BUCKETS_MAX || self.counts.contains_key(&bucket) {
-            *self.counts.entry(bucket).or_default() += 1;
+        if self.counts.len() == BUCKETS_MAX && !self.counts.contains_key(&bucket) {
+            return Err(ReadError::Request(format!(
+                "there are messages in more than {BUCKETS_MAX} spans of this length: ask for longer ones, or for less time"
+            )));
         }
+        *self.counts.entry(bucket).or_default() += 1;
+        Ok(())
     }
 
     /// One line for each bucket from the first to the last with a message: when it begins, count, bar.
@@ -156,7 +165,7 @@ mod tests {
     fn a_histogram_shows_each_bucket_and_the_gaps() {
         let mut histogram = Histogram::new(60_000_000_000);
         for (minute, count) in [(0u64, 4), (1, 1), (5, 2)] {
-            (0..count).for_each(|second| histogram.add((minute * 60 + second) * 1_000_000_000));
+            (0..count).for_each(|second| histogram.add((minute * 60 + second) * 1_000_000_000).unwrap());
         }
         let lines = histogram.lines(&TimeZone::UTC);
         let expected = format!(
@@ -166,5 +175,13 @@ mod tests {
             "#".repeat(25)
         );
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn more_spans_than_a_histogram_has_are_refused() {
+        let mut histogram = Histogram::new(1);
+        (0..BUCKETS_MAX as u64).for_each(|ns| histogram.add(ns).unwrap());
+        histogram.add(7).unwrap();
+        assert!(histogram.add(BUCKETS_MAX as u64).unwrap_err().to_string().contains("ask for longer ones"));
     }
 }

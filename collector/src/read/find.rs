@@ -68,9 +68,13 @@ impl Where {
 #[derive(Clone, Debug)]
 pub struct Candidate {
     file: Where,
-    /// When it was last written to, ns since the Unix epoch: nothing in it was received later.
-    pub written_ns: u64,
+    /// Nothing in it was received later, ns since the Unix epoch; as far as known without opening it.
+    pub latest_ns: u64,
 }
+
+/// A file's time of change may lie so long before it was written: the kernel takes it from a clock that goes by ticks
+/// (current_time in fs/inode.c).
+const TICK_NS_MAX: u64 = 1_000_000_000;
 
 /// Lists the segments of directories, and files, in the order given.
 ///
@@ -82,16 +86,14 @@ pub fn list(paths: &[PathBuf]) -> Result<Vec<Candidate>, ReadError> {
         let refused = |error| ReadError::Path { path: path.clone(), error };
         let metadata = std::fs::metadata(path).map_err(refused)?;
         if !metadata.is_dir() {
-            candidates.push(Candidate { file: Where::Path(path.clone()), written_ns: written_ns(&metadata) });
+            candidates.push(Candidate { file: Where::Path(path.clone()), latest_ns: u64::MAX });
             continue;
         }
         let files = list_segments(path).map_err(refused)?;
         empty = empty.or(files.is_empty().then_some(path));
-        candidates.extend(files.into_iter().map(|file| {
-            // Sealed or deleted since the directory was read: the first is seen when it is opened.
-            let written_ns = std::fs::metadata(file.path()).map_or(u64::MAX, |metadata| written_ns(&metadata));
-            Candidate { file: Where::Directory(file), written_ns }
-        }));
+        candidates.extend(
+            files.into_iter().map(|file| Candidate { latest_ns: latest_ns(&file), file: Where::Directory(file) }),
+        );
     }
     match empty {
         // One of several data directories may be: its writers had nothing to do.
@@ -100,9 +102,15 @@ pub fn list(paths: &[PathBuf]) -> Result<Vec<Candidate>, ReadError> {
     }
 }
 
-fn written_ns(metadata: &Metadata) -> u64 {
-    let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    modified.and_then(|time| u64::try_from(time.as_nanos()).ok()).unwrap_or(u64::MAX)
+/// When the last message of a segment was received, at the latest: the collector sees to it that a sealed file's time of change
+/// is no earlier.
+fn latest_ns(file: &SegmentFile) -> u64 {
+    let sealed = Some(file).filter(|file| file.state == FileState::Sealed);
+    // One that is gone is passed over when it is opened.
+    let modified = sealed.and_then(|file| std::fs::metadata(file.path()).ok()?.modified().ok());
+    let modified = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let modified_ns = modified.and_then(|time| u64::try_from(time.as_nanos()).ok());
+    modified_ns.map_or(u64::MAX, |modified_ns| modified_ns.saturating_add(TICK_NS_MAX))
 }
 
 /// Opens every segment of directories, and files. Segments that vanish meanwhile are passed over.

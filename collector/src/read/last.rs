@@ -74,18 +74,19 @@ pub(super) fn last_of(
 ) -> Result<(Vec<OwnedMessage>, Vec<String>), ReadError> {
     const FIRST_SEGMENTS: usize = 4;
     let before = candidates.len();
-    candidates.retain(|candidate| candidate.written_ns >= scan.filters.time.since_ns);
+    candidates.retain(|candidate| candidate.latest_ns >= scan.filters.time.since_ns);
     scan.stats.note_skipped_segments(before - candidates.len());
-    candidates.sort_by_key(|candidate| candidate.written_ns);
+    candidates.sort_by_key(|candidate| candidate.latest_ns);
     let mut decoder = Decoder::new().map_err(ReadError::Zstd)?;
     let (mut found, mut take) = (Vec::new(), FIRST_SEGMENTS);
     loop {
         let more = candidates.split_off(candidates.len().saturating_sub(take));
         let mut opened = find::open(more, &mut decoder)?;
+        scan.stats.note_opened_segments(opened.len());
         opened.iter_mut().for_each(&limit);
         found.extend(opened);
         // In those that are not opened is nothing later.
-        let complete_from_ns = candidates.last().map_or(0, |candidate| candidate.written_ns.saturating_add(1));
+        let complete_from_ns = candidates.last().map_or(0, |candidate| candidate.latest_ns.saturating_add(1));
         let mut last = Vec::new();
         let backward = Scan { direction: Direction::Backward, ..*scan };
         let complaints = backward.for_each(&found, |message, listener| {

@@ -28,6 +28,12 @@ impl TimeRange {
         (self.since_ns..=self.until_ns).contains(&received_ns)
     }
 
+    /// Whether all messages of a block are wanted.
+    #[must_use]
+    pub fn covers(&self, block: &BlockEntry) -> bool {
+        self.contains(block.received_min_ns) && self.contains(block.received_max_ns)
+    }
+
     /// Whether a block may hold wanted messages.
     #[must_use]
     pub fn may_be_in(&self, block: &BlockEntry) -> bool {
@@ -67,8 +73,7 @@ impl Filters {
     /// Whether a block may hold wanted messages, by its PRI values.
     #[must_use]
     pub fn may_be_among(&self, pris: &PriSet) -> bool {
-        let is_asked = self.priority.is_some() || !self.facilities.is_empty();
-        !is_asked || (0..=191).any(|pri| pris.contains(pri) && self.wants_pri(pri))
+        !self.asks_for_pri() || (0..=191).any(|pri| pris.contains(pri) && self.wants_pri(pri))
     }
 
     /// Whether messages of this source are wanted, as far as that goes.
@@ -76,6 +81,11 @@ impl Filters {
     pub fn wants_source(&self, source: &Source, listener: &str) -> bool {
         (self.sources.is_empty() || self.sources.iter().any(|wanted| wanted.matches(source)))
             && (self.listeners.is_empty() || self.listeners.iter().any(|wanted| listener.starts_with(wanted.as_str())))
+    }
+
+    /// Whether anything is asked of the PRI value.
+    fn asks_for_pri(&self) -> bool {
+        self.priority.is_some() || !self.facilities.is_empty()
     }
 
     /// Whether anything is asked of the source.
@@ -88,6 +98,12 @@ impl Filters {
     #[must_use]
     pub fn asks_for_header(&self) -> bool {
         !self.hosts.is_empty() || !self.tags.is_empty()
+    }
+
+    /// Whether nothing but the time is asked for.
+    #[must_use]
+    pub fn asks_only_for_time(&self) -> bool {
+        !self.asks_for_pri() && !self.asks_for_sources() && !self.asks_for_header()
     }
 
     /// Whether a message is wanted.

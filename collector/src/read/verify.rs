@@ -7,8 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use logboom_segment::{
-    BlockRef, Decoder, Direction, FileState, Rewrite, RewriteError, RewriteGoal, Rows, Segment, SegmentName, in_order,
-    read_block,
+    BlockRef, Decoder, Direction, FileState, Rewrite, RewriteError, RewriteGoal, Rows, Segment, in_order, read_block,
 };
 use serde::Serialize;
 
@@ -125,9 +124,8 @@ fn verify_end(found: &Found, verification: &mut Verification, complain: &mut imp
 
 /// Whether a collector is running that began this open file.
 fn grows(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).and_then(SegmentName::parse_file_name);
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    name.is_some_and(|(name, _)| writing_run(directory) == Some(name.run_id))
+    run_of(path).is_some_and(|run_id| writing_run(directory) == Some(run_id))
 }
 
 /// Begins the name of a copy: it is then no segment of the directory, and nothing in it is read twice.

@@ -127,6 +127,10 @@ impl SegmentFile for FaultyFile {
         self.file.sync()
     }
 
+    fn modified(&self) -> io::Result<SystemTime> {
+        self.file.modified()
+    }
+
     fn set_modified(&self, modified: SystemTime) -> io::Result<()> {
         self.file.set_modified(modified)
     }

@@ -5,9 +5,11 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use logboom_segment::{Decoder, FileState, FormatError, ReadAt, RunId, SegmentName, Unsealed};
 
+use super::segment::set_time_of_latest;
 use super::storage::{SegmentFile, Storage};
 
 /// Ends the name of the file that keeps a segment's torn tail.
@@ -95,6 +97,7 @@ fn recover_segment(storage: &dyn Storage, name: &SegmentName, decoder: &mut Deco
     // Also where it has an index already, which does not say that its blocks may stand in another file as well.
     file.cut(blocks_end)?;
     file.write_at(&end, blocks_end)?;
+    set_time_of_latest(&*file, &segment.blocks, SystemTime::now())?;
     file.sync()?;
     storage.rename(&open_name, &sealed_name)?;
     storage.sync_names()?;

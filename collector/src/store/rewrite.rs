@@ -109,6 +109,8 @@ pub struct Rewriter {
     waiting: VecDeque<(Candidate, u64, RewriteGoal)>,
     /// Old segments that need not be looked at again.
     known_cold: HashSet<PathBuf>,
+    /// It was told that there are more of them than may wait.
+    told_of_cold: bool,
     next_cold_look: Instant,
 }
 
@@ -125,8 +127,16 @@ impl Rewriter {
         let limits = RowLimits { content_bytes: block_bytes, rows: ROWS_MAX, sources: SOURCES_PER_BLOCK_MAX };
         let warm = RewriteGoal { limits, level, recompress: Recompress::Plain };
         let counts = Arc::clone(&context.counts);
-        let (waiting, known_cold) = (VecDeque::new(), HashSet::new());
-        let rewriter = Self { context, warm, cold_age, sealed, waiting, known_cold, next_cold_look: Instant::now() };
+        let rewriter = Self {
+            context,
+            warm,
+            cold_age,
+            sealed,
+            waiting: VecDeque::new(),
+            known_cold: HashSet::new(),
+            told_of_cold: false,
+            next_cold_look: Instant::now(),
+        };
         (rewriter, SealedSender(sender, counts))
     }
 
@@ -137,9 +147,9 @@ impl Rewriter {
             self.take_sealed();
             self.look_for_cold();
             match self.waiting.pop_front() {
-                Some((candidate, bytes, goal)) => {
+                Some((candidate, _, goal)) => {
                     self.rewrite(&candidate, goal);
-                    self.count_waiting(bytes, u64::wrapping_sub);
+                    self.count_waiting();
                 }
                 None => std::thread::sleep(IDLE_SLEEP),
             }
@@ -153,7 +163,6 @@ impl Rewriter {
     /// Whether there was room for it. What was just sealed goes before what is old.
     fn wait_for(&mut self, candidate: Candidate, bytes: u64, goal: RewriteGoal) -> bool {
         if self.waiting.len() >= WAITING_MAX {
-            note_skipped(&self.context.counts);
             return false;
         }
         if goal.recompress == Recompress::All {
@@ -161,21 +170,22 @@ impl Rewriter {
         } else {
             self.waiting.push_front((candidate, bytes, goal));
         }
-        self.count_waiting(bytes, u64::wrapping_add);
+        self.count_waiting();
         true
     }
 
-    fn count_waiting(&self, bytes: u64, change: impl Fn(u64, u64) -> u64) {
+    fn count_waiting(&self) {
         let counts = &self.context.counts;
         counts.waiting.store(self.waiting.len() as u64, Ordering::Relaxed);
-        let waiting_bytes = change(counts.waiting_bytes.load(Ordering::Relaxed), bytes);
-        counts.waiting_bytes.store(waiting_bytes, Ordering::Relaxed);
+        counts.waiting_bytes.store(self.waiting.iter().map(|(_, bytes, _)| bytes).sum(), Ordering::Relaxed);
     }
 
     fn take_sealed(&mut self) {
         while let Ok(candidate) = self.sealed.try_recv() {
             let bytes = candidate.storage.open(&candidate.name).and_then(|file| file.size()).unwrap_or_default();
-            self.wait_for(candidate, bytes, self.warm);
+            if !self.wait_for(candidate, bytes, self.warm) {
+                note_skipped(&self.context.counts);
+            }
         }
     }
 
@@ -198,12 +208,16 @@ impl Rewriter {
         let mut files = self.sealed_files();
         // The oldest first: with more than there is room for, the rest gets its turn at a later look.
         files.sort_by_key(|(_, file)| file.modified);
-        for (candidate, file) in files {
-            if now.duration_since(file.modified).is_ok_and(|age| age >= cold_age) {
-                let path = candidate.storage.path().join(&file.name);
-                if self.known_cold.contains(&path) || self.wait_for(candidate, file.bytes, goal) {
-                    known_cold.insert(path);
-                }
+        let is_cold = |file: &StoredFile| now.duration_since(file.modified).is_ok_and(|age| age >= cold_age);
+        for (candidate, file) in files.into_iter().filter(|(_, file)| is_cold(file)) {
+            let path = candidate.storage.path().join(&file.name);
+            if self.known_cold.contains(&path) || self.wait_for(candidate, file.bytes, goal) {
+                known_cold.insert(path);
+            } else if !std::mem::replace(&mut self.told_of_cold, true) {
+                tracing::warn!(
+                    "{WAITING_MAX} segments wait to be written anew: compressing old ones at level {COLD_LEVEL} cannot keep up; \
+                     the others stay as they are meanwhile (store.recompress_after)"
+                );
             }
         }
         // Those that are gone are forgotten.
@@ -262,7 +276,7 @@ impl Rewriter {
         }
         let end = rewrite.end().map_err(into_format)?;
         new.write_at(&end, bytes).map_err(into_format)?;
-        self.replace(candidate, temporary, &*new, old.size().map_err(into_format)?).map_err(into_format)
+        self.replace(candidate, temporary, &*new, &*old).map_err(into_format)
     }
 
     fn replace(
@@ -270,20 +284,20 @@ impl Rewriter {
         candidate: &Candidate,
         temporary: &str,
         new: &dyn SegmentFile,
-        old_bytes: u64,
+        old: &dyn SegmentFile,
     ) -> io::Result<bool> {
         let (storage, name) = (&candidate.storage, &candidate.name);
-        let Some(old) = storage.list()?.into_iter().find(|file| file.name == *name) else { return Ok(false) };
-        new.set_modified(old.modified)?;
+        new.set_modified(old.modified()?)?;
         new.sync()?;
         let no_deletion = self.context.files.lock();
-        if !storage.list()?.iter().any(|file| file.name == *name) {
-            return Ok(false);
+        match storage.open(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            opened => _ = opened?,
         }
         storage.rename(temporary, name)?;
         drop(no_deletion);
         storage.sync_names()?;
-        let new_bytes = new.size()?;
+        let (old_bytes, new_bytes) = (old.size()?, new.size()?);
         let counts = &self.context.counts;
         counts.rewritten.fetch_add(1, Ordering::Relaxed);
         counts.saved_bytes.fetch_add(old_bytes.saturating_sub(new_bytes), Ordering::Relaxed);

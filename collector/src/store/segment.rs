@@ -5,9 +5,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use logboom_segment::{FileState, SegmentBuilder, SegmentName};
+use logboom_segment::{BlockEntry, FileState, SegmentBuilder, SegmentName};
 
 use super::storage::{SegmentFile, Storage};
 use super::unsynced::KeptBlock;
@@ -62,6 +62,14 @@ impl SegmentHandle {
         let progress = self.progress();
         progress.kept.is_empty() && (progress.has_failed || progress.synced_bytes == progress.written_bytes)
     }
+}
+
+/// Sees to it that a complete file's time of change is that of its latest message or later, also where the clock was set back
+/// since: readers and retention go by it.
+pub(crate) fn set_time_of_latest(file: &dyn SegmentFile, blocks: &[BlockEntry], now: SystemTime) -> io::Result<()> {
+    let latest_ns = blocks.iter().map(|block| block.received_max_ns).max().unwrap_or_default();
+    let latest = UNIX_EPOCH + Duration::from_nanos(latest_ns);
+    if latest > now { file.set_modified(latest) } else { Ok(()) }
 }
 
 /// A segment as its writer sees it: the file and the index to come.
@@ -119,6 +127,7 @@ impl OpenSegment {
         let offset = self.builder.bytes();
         let end = self.builder.clone().seal()?;
         self.write_or_cut(&end, offset)?;
+        set_time_of_latest(&*self.handle.file, self.builder.blocks(), SystemTime::now())?;
         self.handle.progress().written_bytes = offset + end.len() as u64;
         self.is_sealed = true;
         Ok(())
@@ -135,5 +144,40 @@ impl OpenSegment {
             let _ = self.handle.file.cut(offset);
         }
         written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use logboom_segment::{PriSet, RunId};
+
+    use super::*;
+    use crate::store::storage::DiskFile;
+
+    #[test]
+    fn a_file_is_never_older_than_its_latest_message_also_after_the_clock_was_set_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = DiskFile::create(&directory.path().join("file")).unwrap();
+        let written = file.modified().unwrap();
+        let block = |received_max_ns| BlockEntry {
+            offset: 0,
+            data_bytes: 0,
+            meta_bytes: 0,
+            content_bytes: 0,
+            messages: 1,
+            run_id: RunId(1),
+            receiver: 0,
+            sequence_first: 0,
+            sequence_last: 0,
+            received_min_ns: 0,
+            received_max_ns,
+            pris: PriSet::default(),
+        };
+        let now = UNIX_EPOCH + Duration::from_secs(1_000_000);
+        set_time_of_latest(&file, &[block(1), block(999_999_000_000_000)], now).unwrap();
+        assert_eq!(file.modified().unwrap(), written, "the clock goes as it should");
+        set_time_of_latest(&file, &[block(1_003_600_000_000_000), block(2)], now).unwrap();
+        assert_eq!(file.modified().unwrap(), now + Duration::from_secs(3_600));
+        set_time_of_latest(&file, &[], now).unwrap();
     }
 }

@@ -91,7 +91,13 @@ pub trait SegmentFile: ReadAt + Send + Sync {
     /// What fdatasync(2) says.
     fn sync(&self) -> io::Result<()>;
 
-    /// Makes it look as old as the file that it is to replace.
+    /// When it was last written to.
+    ///
+    /// # Errors
+    /// What fstat(2) says.
+    fn modified(&self) -> io::Result<SystemTime>;
+
+    /// Makes it look as if it was last written to then.
     ///
     /// # Errors
     /// What utimensat(2) says.
@@ -193,6 +199,10 @@ impl SegmentFile for DiskFile {
 
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    fn modified(&self) -> io::Result<SystemTime> {
+        self.file.metadata()?.modified()
     }
 
     fn set_modified(&self, modified: SystemTime) -> io::Result<()> {

@@ -328,9 +328,8 @@ impl Writer {
         }
     }
 
-    /// Writes what a failed sync left in doubt to another segment. What cannot be written now is tried again later.
-    /// Whether there was something, and all of it is written. While syncs fail wherever it could be written, it is not tried
-    /// again and again, unless it `must` be now.
+    /// Writes what a failed sync left in doubt to another segment: one file at a call, as much as can be written now. True if
+    /// there was such a file and all of it is written. Where every directory fails it is not tried, unless it `must` be.
     fn save_what_failed(&mut self, must: bool) -> bool {
         if self.segment.as_ref().is_some_and(|segment| segment.handle.progress().has_failed) {
             self.segment = None;

@@ -163,6 +163,30 @@ fn a_block_inside_a_message_is_not_taken_for_one() {
 }
 
 #[test]
+fn an_index_inside_a_message_is_not_taken_for_one() {
+    // What a sender sends looks like a segment with index and seek table; the file is cut where these end.
+    let mut forged = Writer::new();
+    forged.rows.append(&message(b"forged", START_NS)).unwrap();
+    forged.block(&BlockHeader { run_id: RunId(7), ..header(0, 0) }, &[]);
+    let forged = forged.seal();
+    let mut torn = Writer::new();
+    torn.rows.append(&message(b"genuine", START_NS)).unwrap();
+    torn.block(&header(0, 0), &[]);
+    let genuine_bytes = torn.bytes.len() as u64;
+    torn.bytes.extend_from_slice(b"begins a block");
+    torn.bytes.extend_from_slice(&forged);
+    let mut decoder = Decoder::new().unwrap();
+    let opened = Segment::open_of(&torn.bytes, Some(RunId(0xC0FFEE)), &mut decoder).unwrap();
+    assert_eq!((opened.sealed, opened.blocks.len(), opened.damage.len()), (false, 1, 0), "{opened:?}");
+    let unsealed = Unsealed::walk(&torn.bytes, RunId(0xC0FFEE), &mut decoder).unwrap();
+    assert_eq!((unsealed.blocks_end, unsealed.segment.sealed), (genuine_bytes, false));
+    // Also where the block before it is damaged, so that only the name tells the run.
+    torn.bytes[0] ^= 1;
+    let damaged = Segment::open_of(&torn.bytes, Some(RunId(0xC0FFEE)), &mut decoder).unwrap();
+    assert!(damaged.blocks.is_empty() && damaged.tail_bytes > genuine_bytes, "{damaged:?}");
+}
+
+#[test]
 fn a_torn_tail_costs_only_the_block_that_was_being_written() {
     let writer = three_blocks();
     let second_end = writer.bytes.len() - walk(&writer.bytes).blocks[2].block_bytes();
