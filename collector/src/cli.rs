@@ -1,6 +1,8 @@
 //! The command line: `run`, `check-config`, and the commands that read back.
 
 mod grep;
+mod ledger;
+mod progress;
 mod reading;
 
 use std::io::{self, IsTerminal};
@@ -38,6 +40,8 @@ enum Command {
     Tail(reading::Tail),
     /// Sum up what is stored, or count it.
     Stat(reading::Stat),
+    /// What was stored and what was lost, when and where; exit 1 if anything was lost.
+    Ledger(ledger::Ledger),
     /// Check every stored byte; exit 1 if anything is damaged.
     Verify(reading::Verify),
     /// Print a completion script for a shell.
@@ -135,6 +139,7 @@ pub fn main() -> ExitCode {
         Command::Grep(grep) => read(grep.run()),
         Command::Tail(tail) => read(tail.run()),
         Command::Stat(stat) => read(stat.run()),
+        Command::Ledger(ledger) => read(ledger.run()),
         Command::Verify(verify) => read(verify.run()),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "logboom", &mut io::stdout());

@@ -7,6 +7,7 @@ pub mod find;
 pub mod follow;
 pub mod grep;
 pub mod last;
+pub mod lost;
 pub mod print;
 pub mod scan;
 pub mod select;

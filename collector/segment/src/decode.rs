@@ -4,7 +4,7 @@ use crate::column::{Column, ColumnReader, Columns, Fields, unzigzag};
 use crate::encode::NEWLINE_SUBSTITUTE;
 use crate::error::FormatError;
 use crate::index::BlockEntry;
-use crate::meta::{Meta, check_crc};
+use crate::meta::{Loss, Meta, check_crc};
 use crate::rows::{Flags, RowLimits, Rows, Source};
 
 /// What of a block's messages is asked.
@@ -146,6 +146,15 @@ impl Decoder {
         }
         rows.keep(before, count);
         Ok(listeners)
+    }
+
+    /// What a block tells of losses, and the listeners that these name.
+    ///
+    /// # Errors
+    /// [`FormatError`].
+    pub fn decode_losses(&mut self, block: &[u8]) -> Result<(Vec<Loss>, Vec<String>), FormatError> {
+        let (_, meta) = check_block(block)?;
+        Ok((meta.losses(self)?, meta.listeners(self)?))
     }
 
     fn decode_into(

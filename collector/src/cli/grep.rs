@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use logboom_segment::{Direction, Message};
 
+use super::progress::show_progress;
 use super::reading::{Output, Sources, Wanted, code, open_segments};
 use crate::read::grep::{Pattern, PatternOptions};
 use crate::read::print::Printer;
@@ -99,7 +100,7 @@ impl Grep {
         let scan = Scan { filters: &filters, pattern: in_workers, direction, threads, stats: &stats };
         let found = open_segments(&paths, &filters, &stats)?;
         if self.count && self.max_count.is_none() && !has_context {
-            let (count, complaints) = scan.count(&found)?;
+            let (count, complaints) = show_progress(&stats, false, || scan.count(&found))?;
             println!("{count}");
             self.output.tell_stats(&stats);
             return Ok(code(&complaints, count > 0));
@@ -113,7 +114,9 @@ impl Grep {
             matches: 0,
         };
         let most = self.max_count.unwrap_or(u64::MAX);
-        let complaints = scan.for_each(&found, |message, listener| shown.show(message, listener, most))?;
+        let complaints = show_progress(&stats, !self.count, || {
+            scan.for_each(&found, |message, listener| shown.show(message, listener, most))
+        })?;
         let matches = shown.matches;
         shown.printer.finish()?;
         if self.count {

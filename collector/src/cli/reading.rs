@@ -9,6 +9,7 @@ use jiff::Zoned;
 use jiff::tz::TimeZone;
 use logboom_segment::{Decoder, Direction, Message};
 
+use super::progress::show_progress;
 use super::{ERROR, FOUND, NONE, SYSTEM_CONFIG};
 use crate::config::load;
 use crate::read::count::{CountBy, Counts, Histogram};
@@ -26,8 +27,9 @@ use crate::store::directory::writing_run;
 /// Time between looks for new messages.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Niceness of decoding beside a collector that writes to the same directory.
-const POLITE_NICE: i32 = 10;
+/// Niceness of reading beside a collector that writes to the same directory: the least, which is also the least for the disk
+/// (ioprio_set(2): without a class of its own, a thread's follows from its niceness).
+const POLITE_NICE: i32 = 19;
 
 fn parse_time_now(text: &str) -> Result<u64, String> {
     parse_time(text, &Zoned::now())
@@ -56,16 +58,30 @@ impl Sources {
     }
 }
 
-/// Which messages.
+/// When they were received.
 #[derive(Args)]
 #[command(next_help_heading = "Which messages")]
-pub(super) struct Wanted {
+pub(super) struct When {
     /// Received then or later: 2026-11-22 10:00:00, 10:00, yesterday, -1h, 2026-11-22T10:00:00Z, @1795341600.
     #[arg(long, short = 'S', value_name = "TIME", value_parser = parse_time_now, allow_hyphen_values = true)]
     since: Option<u64>,
     /// Received then or earlier.
     #[arg(long, short = 'U', value_name = "TIME", value_parser = parse_time_now, allow_hyphen_values = true)]
     until: Option<u64>,
+}
+
+impl When {
+    pub(super) fn range(&self) -> TimeRange {
+        TimeRange { since_ns: self.since.unwrap_or(0), until_ns: self.until.unwrap_or(u64::MAX) }
+    }
+}
+
+/// Which messages.
+#[derive(Args)]
+#[command(next_help_heading = "Which messages")]
+pub(super) struct Wanted {
+    #[command(flatten)]
+    when: When,
     /// Of this severity and worse (err), or of a range (err..warning).
     #[arg(long, short, value_name = "SEVERITY")]
     priority: Option<PriorityRange>,
@@ -89,7 +105,7 @@ pub(super) struct Wanted {
 impl Wanted {
     pub(super) fn filters(&self) -> Filters {
         Filters {
-            time: TimeRange { since_ns: self.since.unwrap_or(0), until_ns: self.until.unwrap_or(u64::MAX) },
+            time: self.when.range(),
             priority: self.priority,
             facilities: self.facility.clone(),
             sources: self.source.clone(),
@@ -236,7 +252,7 @@ impl Cat {
                 }
                 complaints
             }
-            _ => scan.for_each(&open_segments(&paths, &filters, &stats)?, print)?,
+            _ => show_progress(&stats, true, || scan.for_each(&open_segments(&paths, &filters, &stats)?, print))?,
         };
         printer.finish()?;
         self.output.tell_stats(&stats);
@@ -293,13 +309,14 @@ impl Tail {
     }
 }
 
+/// What is summed up, and how it is shown.
 #[derive(Args)]
-struct Summary {
+pub(super) struct Summary {
     #[command(flatten)]
-    sources: Sources,
+    pub(super) sources: Sources,
     /// One JSON object.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 #[derive(Args)]
@@ -342,7 +359,7 @@ impl Stat {
         }
         let found = open_segments(&paths, &filters, &stats)?;
         let scan = Scan { filters: &filters, pattern: None, direction: Direction::Forward, threads: 1, stats: &stats };
-        let complaints = self.count(&scan, &found)?;
+        let complaints = show_progress(&stats, false, || self.count(&scan, &found))?;
         if self.stats {
             eprintln!("logboom: {stats}");
         }
@@ -394,12 +411,12 @@ impl Verify {
     }
 }
 
-fn print_summary(summary: &(impl std::fmt::Display + serde::Serialize), json: bool) -> Result<(), ReadError> {
+pub(super) fn print_json(summary: &impl serde::Serialize) -> Result<(), ReadError> {
     let mut stdout = io::stdout().lock();
-    let printed = if json {
-        serde_json::to_writer_pretty(&mut stdout, summary).map_err(io::Error::from).and_then(|()| writeln!(stdout))
-    } else {
-        writeln!(stdout, "{summary}")
-    };
-    printed.map_err(ReadError::Output)
+    let printed = serde_json::to_writer_pretty(&mut stdout, summary).map_err(io::Error::from);
+    printed.and_then(|()| writeln!(stdout)).map_err(ReadError::Output)
+}
+
+fn print_summary(summary: &(impl std::fmt::Display + serde::Serialize), json: bool) -> Result<(), ReadError> {
+    if json { print_json(summary) } else { writeln!(io::stdout().lock(), "{summary}").map_err(ReadError::Output) }
 }

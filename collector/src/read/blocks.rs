@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 
 use logboom_segment::{
-    BlockEntry, BlockRef, Decoder, FormatError, HeadColumns, Heads, Message, Rows, Segment, Source, read_block,
+    BlockEntry, BlockRef, Decoder, FormatError, HeadColumns, Heads, Loss, Message, Rows, Segment, Source, read_block,
 };
 
 use super::find::{Found, Identity, identity, run_of};
@@ -29,9 +29,11 @@ impl<'a> BlockReader<'a> {
     /// They may be those of a larger block that it is part of now: then true.
     fn with_block<T>(
         &mut self,
+        scan: &Scan<'_>,
         block: &BlockRef,
         mut work: impl FnMut(&mut Decoder, &[u8], bool) -> Result<T, FormatError>,
     ) -> Result<T, FormatError> {
+        scan.stats.count_read(block);
         let Self { bytes, decoder, .. } = self;
         let done = bytes.read(block, decoder).and_then(|is_part| work(decoder, &bytes.block, is_part));
         match done {
@@ -46,7 +48,7 @@ impl<'a> BlockReader<'a> {
     pub(super) fn wanted_rows(&mut self, scan: &Scan<'_>, block: &BlockRef) -> Result<Wanted, FormatError> {
         let mut rows = Rows::for_decoding();
         scan.stats.count_decoded(block);
-        let listeners = self.with_block(block, |decoder, bytes, is_part| {
+        let listeners = self.with_block(scan, block, |decoder, bytes, is_part| {
             if is_part {
                 return decoder.decode_part(bytes, &block.entry, &mut rows).map(Some);
             }
@@ -72,7 +74,7 @@ impl<'a> BlockReader<'a> {
         };
         scan.stats.count_decoded(block);
         let mut rows = std::mem::replace(&mut self.spare, Rows::for_decoding());
-        let counted = self.with_block(block, |decoder, bytes, is_part| {
+        let counted = self.with_block(scan, block, |decoder, bytes, is_part| {
             if is_part {
                 decoder.decode_part(bytes, &block.entry, &mut rows)?;
                 return Ok(rows.messages().filter(|message| pattern.matches(message.payload)).count() as u64);
@@ -89,8 +91,14 @@ impl<'a> BlockReader<'a> {
     }
 
     /// What is known of a block's messages without their text.
-    pub(super) fn heads(&mut self, block: &BlockRef, asked: HeadColumns, heads: &mut Heads) -> Result<(), FormatError> {
-        self.with_block(block, |decoder, bytes, is_part| {
+    pub(super) fn heads(
+        &mut self,
+        scan: &Scan<'_>,
+        block: &BlockRef,
+        asked: HeadColumns,
+        heads: &mut Heads,
+    ) -> Result<(), FormatError> {
+        self.with_block(scan, block, |decoder, bytes, is_part| {
             if !is_part {
                 return decoder.decode_heads(bytes, asked, heads);
             }
@@ -108,6 +116,18 @@ impl<'a> BlockReader<'a> {
                 listeners,
             };
             Ok(())
+        })
+    }
+
+    /// What a block tells of losses, and the listeners that these name.
+    pub(super) fn losses(
+        &mut self,
+        scan: &Scan<'_>,
+        block: &BlockRef,
+    ) -> Result<(Vec<Loss>, Vec<String>), FormatError> {
+        self.with_block(scan, block, |decoder, bytes, is_part| {
+            // A block with losses is joined with no other.
+            if is_part { Ok(Default::default()) } else { decoder.decode_losses(bytes) }
         })
     }
 }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use logboom_segment::{Heads, PRI_NONE};
 use logboom_syslog::{Severity, facility_keyword};
 
 use super::ReadError;
+use super::print::local;
 
 /// Most distinct keys that are counted apart; what comes beyond goes to [`OTHERS`].
 pub const KEYS_MAX: usize = 100_000;
@@ -137,8 +137,7 @@ impl Histogram {
                 text.push_str("...\n");
             }
             expected = Some(bucket + 1);
-            let begin = Timestamp::from_nanosecond(i128::from(bucket * self.bucket_ns)).unwrap_or(Timestamp::MAX);
-            let begin = begin.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S");
+            let begin = local(bucket * self.bucket_ns, zone);
             let bar = "#".repeat((count * BAR_MAX).div_ceil(most) as usize);
             let _ = writeln!(text, "{begin} {count:>width$} {bar}");
         }

@@ -9,6 +9,7 @@ use std::time::UNIX_EPOCH;
 use logboom_segment::{Decoder, FileState, FormatError, RunId, Segment, SegmentFile, SegmentName, list_segments};
 
 use super::ReadError;
+use crate::store::directory::writing_run;
 
 /// A segment that was found and opened.
 pub struct Found {
@@ -169,6 +170,19 @@ impl Found {
     /// What open(2) says; not found when it was deleted meanwhile.
     pub fn reopen(&self) -> io::Result<File> {
         self.file.clone().open()
+    }
+
+    /// Whether a collector is running that is still writing it.
+    #[must_use]
+    pub fn grows(&self) -> bool {
+        let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        self.state == FileState::Open && run_of(&self.path).is_some_and(|run_id| writing_run(directory) == Some(run_id))
+    }
+
+    /// Whether the run that wrote it did not come to seal it.
+    #[must_use]
+    pub fn is_left_behind(&self) -> bool {
+        self.segment.recovered || self.state == FileState::Open && !self.grows()
     }
 
     /// Whether `metadata` is of another file than the one that was found; one that grew since is the same.

@@ -205,7 +205,7 @@ fn json_message<'a>(message: &Message<'a>, listener: &'a str) -> JsonMessage<'a>
     let field = |bytes: Option<&'a [u8]>| bytes.and_then(|bytes| str::from_utf8(bytes).ok());
     let has_pri = message.pri != PRI_NONE;
     JsonMessage {
-        time: timestamp(message.received_ns).strftime("%Y-%m-%dT%H:%M:%S.%9fZ").to_string(),
+        time: rfc_3339(message.received_ns),
         source: message.source.address,
         source_port: message.source.address.map(|_| message.source.port),
         listener,
@@ -225,6 +225,16 @@ fn json_message<'a>(message: &Message<'a>, listener: &'a str) -> JsonMessage<'a>
 /// A receive time; times beyond the year 9999 are shown as its end.
 pub(crate) fn timestamp(received_ns: u64) -> Timestamp {
     Timestamp::from_nanosecond(i128::from(received_ns)).unwrap_or(Timestamp::MAX)
+}
+
+/// A time for machines: UTC, nine decimals.
+pub(crate) fn rfc_3339(ns: u64) -> String {
+    timestamp(ns).strftime("%Y-%m-%dT%H:%M:%S.%9fZ").to_string()
+}
+
+/// A time for people, to the second.
+pub(crate) fn local(ns: u64, zone: &TimeZone) -> String {
+    timestamp(ns).to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// What a terminal would obey, and what would turn text around, as its code in angle brackets: C0 but TAB, DEL, C1, the

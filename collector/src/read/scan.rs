@@ -39,8 +39,12 @@ pub struct ScanStats {
     pub segments: AtomicU64,
     /// Blocks that were passed over by their times, by their PRI values, by their sources.
     pub skipped_by: [AtomicU64; 3],
+    /// What the blocks take that are to be read, bytes.
+    pub to_read_bytes: AtomicU64,
     /// Blocks read.
     pub blocks: AtomicU64,
+    /// What these take, bytes.
+    pub read_bytes: AtomicU64,
     /// Text of messages decompressed, bytes.
     pub decoded_bytes: AtomicU64,
 }
@@ -56,8 +60,12 @@ impl ScanStats {
         self.segments.fetch_add(segments as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn count_decoded(&self, block: &BlockRef) {
+    pub(super) fn count_read(&self, block: &BlockRef) {
         self.blocks.fetch_add(1, Ordering::Relaxed);
+        self.read_bytes.fetch_add(block.entry.block_bytes() as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_decoded(&self, block: &BlockRef) {
         self.decoded_bytes.fetch_add(u64::from(block.entry.content_bytes), Ordering::Relaxed);
     }
 }
@@ -82,18 +90,20 @@ impl std::fmt::Display for ScanStats {
 }
 
 /// What a scan starts from.
-struct Begun<'a> {
+pub(super) struct Begun<'a> {
     /// The blocks that may hold wanted messages, in order.
-    blocks: Vec<BlockRef>,
+    pub(super) blocks: Vec<BlockRef>,
     /// One for each thread.
-    readers: Vec<BlockReader<'a>>,
+    pub(super) readers: Vec<BlockReader<'a>>,
     /// What could not be read so far.
-    complaints: Vec<String>,
+    pub(super) complaints: Vec<String>,
 }
 
 impl Scan<'_> {
-    fn begin<'f>(&self, found: &'f [Found], threads: usize) -> Result<Begun<'f>, ReadError> {
+    pub(super) fn begin<'f>(&self, found: &'f [Found], threads: usize) -> Result<Begun<'f>, ReadError> {
         let blocks = in_order(self.blocks(found), self.direction);
+        let bytes: usize = blocks.iter().map(|block| block.entry.block_bytes()).sum();
+        self.stats.to_read_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         let readers = (0..threads.clamp(1, blocks.len().max(1))).map(|_| BlockReader::new(found));
         let readers = readers.collect::<io::Result<_>>().map_err(ReadError::Zstd)?;
         Ok(Begun { blocks, readers, complaints: found.iter().flat_map(Found::complaints).collect() })
@@ -224,8 +234,7 @@ impl Scan<'_> {
                 sources: asked.sources || filters.asks_for_sources(),
                 pris: asked.pris || !all_pris,
             };
-            self.stats.blocks.fetch_add(1, Ordering::Relaxed);
-            if let Err(error) = readers[0].heads(&block, columns, &mut heads) {
+            if let Err(error) = readers[0].heads(self, &block, columns, &mut heads) {
                 complaints.extend(complaint(&found[block.segment], entry, &error));
                 continue;
             }
@@ -243,7 +252,7 @@ impl Scan<'_> {
     }
 }
 
-fn complaint(found: &Found, entry: &BlockEntry, error: &FormatError) -> Option<String> {
+pub(super) fn complaint(found: &Found, entry: &BlockEntry, error: &FormatError) -> Option<String> {
     match error {
         // Deleted by retention since it was found: no damage.
         FormatError::Io(error) if error.kind() == io::ErrorKind::NotFound => None,

@@ -13,7 +13,6 @@ use serde::Serialize;
 
 use super::ReadError;
 use super::find::{Found, run_of};
-use crate::store::directory::writing_run;
 
 /// What was found.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -109,7 +108,7 @@ fn verify_blocks(
 /// The end of a file that still grows may be half a block; that of a file left behind may not.
 fn verify_end(found: &Found, verification: &mut Verification, complain: &mut impl FnMut(String)) {
     let path = found.path.display();
-    if found.state == FileState::Open && grows(&found.path) {
+    if found.grows() {
         return;
     }
     verification.torn_bytes += found.segment.tail_bytes;
@@ -120,12 +119,6 @@ fn verify_end(found: &Found, verification: &mut Verification, complain: &mut imp
         verification.damaged_blocks += 1;
         complain(format!("{path}: the index or the seek table is missing"));
     }
-}
-
-/// Whether a collector is running that began this open file.
-fn grows(path: &Path) -> bool {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    run_of(path).is_some_and(|run_id| writing_run(directory) == Some(run_id))
 }
 
 /// Begins the name of a copy: it is then no segment of the directory, and nothing in it is read twice.

@@ -71,6 +71,12 @@ fn what_a_killed_collector_left_is_sealed_at_the_next_start() {
     next.stop();
     assert_eq!(numbers(&cat(&collector.data()).stdout), (0..7).collect::<Vec<_>>());
     assert!(logboom().arg("verify").arg(collector.data()).status().unwrap().success());
+    let ledger = logboom().args(["ledger", "--json"]).arg(collector.data()).output().unwrap();
+    assert_eq!(ledger.status.code(), Some(1), "what it had in memory is lost");
+    let ledger: serde_json::Value = serde_json::from_slice(&ledger.stdout).unwrap();
+    let broken_off = ledger["broken_off"].as_array().unwrap();
+    assert_eq!((&ledger["stored"], broken_off.len()), (&7.into(), 1), "{ledger:#}");
+    assert_eq!(broken_off[0]["run_id"], left.name.run_id.to_string());
 }
 
 #[test]

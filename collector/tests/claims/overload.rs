@@ -1,4 +1,4 @@
-use super::support::{Collector, count, udp_sender};
+use super::support::{Collector, count, logboom, udp_sender};
 
 /// A writer so slow that a test can be faster.
 const SLOW: [&str; 4] = ["receive.threads=1", "store.level=19", "queue.memory=20MiB", "queue.reserve=0.25"];
@@ -41,6 +41,24 @@ fn under_overload_debug_is_shed_and_counted_and_errors_are_all_stored() {
     let stored = collector.messages();
     let of = |pri: &[u8]| stored.iter().filter(|message| message.payload.starts_with(pri)).count() as u64;
     assert_eq!((of(b"<11>"), of(b"<15>")), (errors, debug - shed + 500));
+    the_files_alone_tell(&collector, debug + errors + 500 - shed, shed);
+}
+
+fn the_files_alone_tell(collector: &Collector, stored: u64, shed: u64) {
+    let ledger = |arguments: &[&str]| {
+        let output = logboom().arg("ledger").args(arguments).arg(collector.data()).env("TZ", "UTC").output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, json) = ledger(&["--json", "-S", "-1h"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((code, count(&json, "stored"), count(&json["lost"], "shed")), (Some(1), stored, shed), "{json:#}");
+    let spans = json["losses"].as_array().unwrap();
+    assert_eq!(spans.iter().map(|span| count(span, "messages")).sum::<u64>(), shed, "{json:#}");
+    assert!(spans.iter().all(|span| span["place"] == "shed" && span["detail"] == "debug"), "{json:#}");
+    let (_, text) = ledger(&[]);
+    assert!(text.starts_with(&format!("stored {stored}\n")) && text.contains("shed debug\n"), "{text}");
+    let (code, text) = ledger(&["-S", "tomorrow"]);
+    assert_eq!((code, text.as_str()), (Some(0), "stored 0\nlost   0  0.0000 %\n"), "nothing was lost then");
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub(crate) struct Collector {
     lines: Receiver<String>,
     /// Every line logged so far that was waited for.
     pub(crate) log: Vec<String>,
+    /// Those of them that were not it: threads log in no set order.
+    passed: Vec<String>,
     pub(crate) udp: SocketAddr,
     pub(crate) tcp: SocketAddr,
     pub(crate) admin: SocketAddr,
@@ -71,8 +73,16 @@ impl Collector {
             BufReader::new(stderr).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut collector =
-            Self { child, directory, lines, log: Vec::new(), udp: nowhere, tcp: nowhere, admin: nowhere };
+        let mut collector = Self {
+            child,
+            directory,
+            lines,
+            log: Vec::new(),
+            passed: Vec::new(),
+            udp: nowhere,
+            tcp: nowhere,
+            admin: nowhere,
+        };
         let line = collector.wait_for_line("listening on ");
         let address = |scheme: &str| {
             let start = line.find(scheme).unwrap() + scheme.len();
@@ -88,8 +98,11 @@ impl Collector {
         self.directory.path().join("data")
     }
 
-    /// Waits for a line of the log that contains `text`.
+    /// Waits for a line of the log that contains `text`, each line once.
     pub(crate) fn wait_for_line(&mut self, text: &str) -> String {
+        if let Some(at) = self.passed.iter().position(|line| line.contains(text)) {
+            return self.passed.remove(at);
+        }
         let until = Instant::now() + LIMIT;
         loop {
             match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
@@ -98,6 +111,7 @@ impl Collector {
                     if line.contains(text) {
                         return line;
                     }
+                    self.passed.push(line);
                 }
                 Err(RecvTimeoutError::Timeout) => panic!("no line with {text:?} in {:#?}", self.log),
                 Err(RecvTimeoutError::Disconnected) => panic!("ended without {text:?}: {:#?}", self.log),

@@ -1,0 +1,281 @@
+//! What was stored and what was lost, when and where: the ledger as the files tell it, long after their collector is gone.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use jiff::tz::TimeZone;
+use logboom_segment::{BlockEntry, HeadColumns, Heads, Loss, LossPlace, RunId};
+use logboom_syslog::Severity;
+use serde::Serialize;
+
+use super::ReadError;
+use super::find::Found;
+use super::print::{local, rfc_3339};
+use super::scan::{Begun, Scan, complaint};
+
+/// Losses of one place that follow each other within so long are told as one.
+const SPAN_GAP_NS: u64 = 2_000_000_000;
+
+/// Most spans that are told: beyond it, those further apart are told as one.
+const SPANS_MAX: usize = 10_000;
+
+/// What the files of a span of time tell.
+#[derive(Debug, Serialize)]
+pub struct LedgerOfFiles {
+    /// Messages stored.
+    pub stored: u64,
+    /// Messages lost, by place.
+    pub lost: BTreeMap<&'static str, u64>,
+    /// When they were lost, and where, by time.
+    pub losses: Vec<LossSpan>,
+    /// Losses of one place that are closer together than this stand in one span, ns.
+    pub losses_joined_within_ns: u64,
+    /// Runs that ended without a shutdown: what they had in memory is lost and not counted.
+    pub broken_off: Vec<BrokenOff>,
+}
+
+/// Messages that were lost in one place, one after the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LossSpan {
+    /// Receive time of the first message of the first block that tells of it, ns since the Unix epoch.
+    #[serde(serialize_with = "as_time")]
+    pub from: u64,
+    /// Receive time of the last message of the last block that tells of it.
+    #[serde(serialize_with = "as_time")]
+    pub to: u64,
+    /// Name of the place.
+    pub place: &'static str,
+    /// Which severity was shed, or which listener's socket it was.
+    pub detail: Option<String>,
+    /// How many.
+    pub messages: u64,
+}
+
+/// A run whose files another run had to seal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BrokenOff {
+    /// Receive time of the last message that it wrote, ns since the Unix epoch.
+    #[serde(serialize_with = "as_time")]
+    pub last_written: u64,
+    /// Which run, as in the names of its files.
+    pub run_id: String,
+}
+
+fn as_time<S: serde::Serializer>(ns: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc_3339(*ns))
+}
+
+impl LedgerOfFiles {
+    fn new() -> Self {
+        Self {
+            stored: 0,
+            lost: LossPlace::ALL.map(|place| (place.name(), 0)).into(),
+            losses: Vec::new(),
+            losses_joined_within_ns: SPAN_GAP_NS,
+            broken_off: Vec::new(),
+        }
+    }
+
+    /// Messages lost, wherever.
+    #[must_use]
+    pub fn lost_messages(&self) -> u64 {
+        self.lost.values().fold(0, |sum, messages| sum.saturating_add(*messages))
+    }
+
+    /// Notes what a block tells; blocks come by time.
+    fn add(&mut self, block: &BlockEntry, loss: &Loss, listeners: &[String]) {
+        let sum = self.lost.entry(loss.place.name()).or_default();
+        *sum = sum.saturating_add(loss.messages);
+        let detail = match loss.place {
+            LossPlace::Shed => Some(Severity::of_pri(loss.detail & 7).keyword().to_owned()),
+            LossPlace::SocketBuffer => listeners.get(usize::from(loss.detail)).cloned(),
+            LossPlace::Refused | LossPlace::Malformed | LossPlace::WriteFailed => None,
+        };
+        let (from, to, place) = (block.received_min_ns, block.received_max_ns, loss.place.name());
+        join(
+            &mut self.losses,
+            LossSpan { from, to, place, detail, messages: loss.messages },
+            self.losses_joined_within_ns,
+        );
+        while self.losses.len() > SPANS_MAX {
+            self.losses_joined_within_ns *= 2;
+            for span in std::mem::take(&mut self.losses) {
+                join(&mut self.losses, span, self.losses_joined_within_ns);
+            }
+        }
+    }
+}
+
+/// Puts a span behind the others, or makes it part of the last one of its kind, if that is close.
+fn join(spans: &mut Vec<LossSpan>, span: LossSpan, gap_ns: u64) {
+    // Further back than the kinds there are, 8 severities and a few listeners, is none that is close.
+    const KINDS_MAX: usize = 64;
+    let is_close = |known: &&mut LossSpan| {
+        (known.place, &known.detail) == (span.place, &span.detail) && span.from <= known.to.saturating_add(gap_ns)
+    };
+    match spans.iter_mut().rev().take(KINDS_MAX).find(is_close) {
+        Some(known) => {
+            (known.from, known.to) = (known.from.min(span.from), known.to.max(span.to));
+            known.messages = known.messages.saturating_add(span.messages);
+        }
+        None => spans.push(span),
+    }
+}
+
+/// Sums up what is stored and lost in the time that `scan` asks for, and returns complaints. Messages of blocks that lie in
+/// that time only partly are counted by their own times; what such a block tells of losses is counted in full.
+///
+/// # Errors
+/// Want of memory.
+pub fn ledger_of_files(scan: &Scan<'_>, found: &[Found]) -> Result<(LedgerOfFiles, Vec<String>), ReadError> {
+    let Begun { blocks, mut readers, mut complaints } = scan.begin(found, 1)?;
+    let mut ledger = LedgerOfFiles::new();
+    let (reader, mut heads) = (&mut readers[0], Heads::default());
+    let times = HeadColumns { times: true, ..HeadColumns::default() };
+    for block in blocks {
+        let (entry, time) = (&block.entry, &scan.filters.time);
+        let counted = if time.covers(entry) {
+            Ok(u64::from(entry.messages))
+        } else {
+            let heads_read = reader.heads(scan, &block, times, &mut heads);
+            heads_read
+                .map(|()| heads.received_ns.iter().filter(|received_ns| time.contains(**received_ns)).count() as u64)
+        };
+        let told = counted.and_then(|messages| {
+            ledger.stored += messages;
+            let has_losses = !found[block.segment].segment.losses.is_empty();
+            if has_losses { reader.losses(scan, &block) } else { Ok(Default::default()) }
+        });
+        match told {
+            Ok((losses, listeners)) => losses.iter().for_each(|loss| ledger.add(entry, loss, &listeners)),
+            Err(error) => complaints.extend(complaint(&found[block.segment], entry, &error)),
+        }
+    }
+    ledger.broken_off = broken_off(scan, found);
+    Ok((ledger, complaints))
+}
+
+/// The runs that left a segment for another to seal, in the time asked for, by time.
+fn broken_off(scan: &Scan<'_>, found: &[Found]) -> Vec<BrokenOff> {
+    let mut last_by_run: BTreeMap<RunId, u64> = BTreeMap::new();
+    for entry in found.iter().filter(|found| found.is_left_behind()).flat_map(|found| &found.segment.blocks) {
+        let last_ns = last_by_run.entry(entry.run_id).or_default();
+        *last_ns = entry.received_max_ns.max(*last_ns);
+    }
+    let mut runs: Vec<_> =
+        last_by_run.into_iter().filter(|(_, last_ns)| scan.filters.time.contains(*last_ns)).collect();
+    runs.sort_by_key(|(_, last_ns)| *last_ns);
+    runs.into_iter().map(|(run_id, last_written)| BrokenOff { last_written, run_id: run_id.to_string() }).collect()
+}
+
+/// What to do against losses of a place.
+const fn remedy(place: LossPlace) -> &'static str {
+    match place {
+        LossPlace::SocketBuffer => {
+            "the kernel's receive buffer was full: raise receive.buffer, or give the collector more processors"
+        }
+        LossPlace::Shed => {
+            "memory was used up but for its reserve, because the writers or the disk were slower than what came in: raise \
+             queue.memory, or give the collector a faster disk or more processors"
+        }
+        LossPlace::WriteFailed => {
+            "the disk took nothing, and memory to wait in ran short: free space, or add another data_dir"
+        }
+        LossPlace::Refused => "the sender is not allowed to send",
+        LossPlace::Malformed => "the sender broke the framing of its stream",
+    }
+}
+
+impl LedgerOfFiles {
+    /// As lines of text.
+    #[must_use]
+    pub fn lines(&self, zone: &TimeZone) -> String {
+        let lost = self.lost_messages();
+        let width = self.stored.max(lost).to_string().len();
+        let offered = self.stored.saturating_add(lost);
+        let percent = if offered == 0 { 0.0 } else { lost as f64 * 100.0 / offered as f64 };
+        let mut text = format!("stored {:>width$}\nlost   {lost:>width$}  {percent:.4} %\n", self.stored);
+        for (place, messages) in LossPlace::ALL.map(|place| (place, self.lost[place.name()])) {
+            if messages > 0 {
+                let _ = writeln!(text, "       {messages:>width$}  {}: {}", place.name(), remedy(place));
+            }
+        }
+        for span in &self.losses {
+            let (from, to) = (local(span.from, zone), local(span.to, zone));
+            let detail = span.detail.as_deref().unwrap_or_default();
+            let _ = writeln!(text, "{from} to {to} {:>width$} {} {detail}", span.messages, span.place);
+        }
+        for BrokenOff { last_written, run_id } in &self.broken_off {
+            let last = local(*last_written, zone);
+            let _ = writeln!(
+                text,
+                "run {run_id} ended without a shutdown after {last}: what it had in memory is lost, and not counted here"
+            );
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use logboom_segment::PriSet;
+
+    use super::*;
+
+    fn add(ledger: &mut LedgerOfFiles, second: u64, place: LossPlace, detail: u8, messages: u64) {
+        let entry = BlockEntry {
+            offset: 0,
+            data_bytes: 0,
+            meta_bytes: 0,
+            content_bytes: 0,
+            messages: 0,
+            run_id: RunId(1),
+            receiver: 0,
+            sequence_first: 0,
+            sequence_last: 0,
+            received_min_ns: second * 1_000_000_000,
+            received_max_ns: second * 1_000_000_000 + 500_000_000,
+            pris: PriSet::default(),
+        };
+        ledger.add(&entry, &Loss { place, detail, messages }, &["udp://0.0.0.0:514".into()]);
+    }
+
+    #[test]
+    fn losses_that_follow_each_other_are_one_span_for_each_place() {
+        let mut ledger = LedgerOfFiles::new();
+        add(&mut ledger, 10, LossPlace::SocketBuffer, 0, 5);
+        add(&mut ledger, 10, LossPlace::Shed, 7, 3);
+        add(&mut ledger, 11, LossPlace::Shed, 6, 4);
+        add(&mut ledger, 12, LossPlace::SocketBuffer, 0, 6);
+        add(&mut ledger, 15, LossPlace::SocketBuffer, 0, 7);
+        ledger.stored = 75;
+        assert_eq!(ledger.lost_messages(), 25);
+        let lines = ledger.lines(&TimeZone::UTC);
+        let spans: Vec<&str> = lines.lines().skip(4).collect();
+        assert_eq!(
+            spans,
+            [
+                "1970-01-01 00:00:10 to 1970-01-01 00:00:12 11 socket_buffer udp://0.0.0.0:514",
+                "1970-01-01 00:00:10 to 1970-01-01 00:00:10  3 shed debug",
+                "1970-01-01 00:00:11 to 1970-01-01 00:00:11  4 shed info",
+                "1970-01-01 00:00:15 to 1970-01-01 00:00:15  7 socket_buffer udp://0.0.0.0:514",
+            ]
+        );
+        assert!(lines.starts_with("stored 75\nlost   25  25.0000 %\n        7  shed: memory was used up"), "{lines}");
+        assert!(lines.contains("       18  socket_buffer: the kernel's receive buffer was full"), "{lines}");
+    }
+
+    #[test]
+    fn spans_are_bounded_and_their_sum_stays() {
+        let mut ledger = LedgerOfFiles::new();
+        let times = SPANS_MAX as u64 * 4;
+        let mut second = 0;
+        for number in 0..times {
+            second += 3 + (number % 50) * (number % 50);
+            add(&mut ledger, second, LossPlace::WriteFailed, 0, 2);
+        }
+        assert!(ledger.losses.len() <= SPANS_MAX && ledger.losses.len() > 100, "{}", ledger.losses.len());
+        assert_eq!(ledger.losses.iter().map(|span| span.messages).sum::<u64>(), times * 2);
+        assert!(ledger.losses_joined_within_ns > SPAN_GAP_NS);
+    }
+}
