@@ -64,7 +64,7 @@ pub fn in_order(mut blocks: Vec<BlockRef>, direction: Direction) -> Vec<BlockRef
         if !twice {
             covered = Some((run_id, receiver, block.entry.sequence_last));
         }
-        !twice && block.entry.messages > 0
+        !twice
     });
     blocks.sort_by_key(|block| {
         let (_, receiver, run, sequence, _) = direction.key(0, &block.entry, 0);

@@ -128,7 +128,7 @@ fn join(spans: &mut Vec<LossSpan>, span: LossSpan, gap_ns: u64) {
 /// # Errors
 /// Want of memory.
 pub fn ledger_of_files(scan: &Scan<'_>, found: &[Found]) -> Result<(LedgerOfFiles, Vec<String>), ReadError> {
-    let Begun { blocks, mut readers, mut complaints } = scan.begin(found, 1)?;
+    let Begun { blocks, mut readers, mut complaints } = scan.begin_with_empty(found)?;
     let mut ledger = LedgerOfFiles::new();
     let (reader, mut heads) = (&mut readers[0], Heads::default());
     let times = HeadColumns { times: true, ..HeadColumns::default() };

@@ -100,8 +100,25 @@ pub(super) struct Begun<'a> {
 }
 
 impl Scan<'_> {
-    pub(super) fn begin<'f>(&self, found: &'f [Found], threads: usize) -> Result<Begun<'f>, ReadError> {
-        let blocks = in_order(self.blocks(found), self.direction);
+    /// What a scan of messages starts from.
+    fn begin<'f>(&self, found: &'f [Found], threads: usize) -> Result<Begun<'f>, ReadError> {
+        let mut blocks = self.blocks(found);
+        blocks.retain(|block| block.entry.messages > 0);
+        self.begin_with(found, blocks, threads)
+    }
+
+    /// The same for what blocks tell beside messages: some have none.
+    pub(super) fn begin_with_empty<'f>(&self, found: &'f [Found]) -> Result<Begun<'f>, ReadError> {
+        self.begin_with(found, self.blocks(found), 1)
+    }
+
+    fn begin_with<'f>(
+        &self,
+        found: &'f [Found],
+        blocks: Vec<BlockRef>,
+        threads: usize,
+    ) -> Result<Begun<'f>, ReadError> {
+        let blocks = in_order(blocks, self.direction);
         let bytes: usize = blocks.iter().map(|block| block.entry.block_bytes()).sum();
         self.stats.to_read_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         let readers = (0..threads.clamp(1, blocks.len().max(1))).map(|_| BlockReader::new(found));

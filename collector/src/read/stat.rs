@@ -49,6 +49,9 @@ pub fn stat(found: &mut [Found]) -> Result<Stat, ReadError> {
     for BlockRef { entry, .. } in in_order(blocks.collect(), Direction::Forward) {
         stat.messages += u64::from(entry.messages);
         stat.raw_bytes += u64::from(entry.content_bytes);
+        if entry.messages == 0 {
+            continue;
+        }
         first_ns = first_ns.min(entry.received_min_ns);
         last_ns = last_ns.max(entry.received_max_ns);
     }
