@@ -11,7 +11,9 @@ use std::path::PathBuf;
 use logboom_segment::limits::LISTENERS_MAX;
 use serde::{Deserialize, Serialize};
 
-pub use listen::{ListenUrl, Transport};
+use crate::network::Network;
+
+pub use listen::{Listen, ListenUrl, Mode, Place, Transport};
 pub use load::{ConfigError, Overrides, load};
 pub use units::{Size, Time};
 
@@ -25,11 +27,13 @@ pub struct Config {
     /// Where segments are written.
     pub data_dir: DataDirs,
     /// Where messages are taken.
-    pub listen: Vec<ListenUrl>,
+    pub listen: Vec<Listen>,
     /// Longest message kept whole.
     pub max_message: Size,
     /// How long a shutdown may take before it is given up.
     pub shutdown_timeout: Time,
+    /// Whom a collector that is started by root becomes; empty to stay.
+    pub user: String,
     /// Least severe log lines of our own that are shown.
     pub log: LogLevel,
     /// The admin listener.
@@ -38,6 +42,8 @@ pub struct Config {
     pub receive: Receive,
     /// How streams are received.
     pub stream: Stream,
+    /// How streams are encrypted.
+    pub tls: Tls,
     /// The memory between receivers and writers.
     pub queue: Queue,
     /// How messages are stored.
@@ -70,6 +76,8 @@ pub struct Receive {
     pub timestamp: Timestamp,
     /// Let the kernel join datagrams.
     pub gro: bool,
+    /// Who may send; empty for everybody.
+    pub allow: Vec<Network>,
 }
 
 /// `receive.steering`
@@ -102,6 +110,46 @@ pub enum Timestamp {
 pub struct Stream {
     /// Most connections at a time, of all listeners together.
     pub max_connections: usize,
+    /// Most connections at a time from one address.
+    pub max_per_source: usize,
+    /// Silence after which a connection is closed; 0 for never.
+    pub idle_timeout: Time,
+    /// Time after which a message that was begun must have ended.
+    pub message_timeout: Time,
+    /// Memory for messages that have not ended yet, of all connections together.
+    pub memory: Size,
+}
+
+/// `[tls]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// File with our certificate and those that lead to its authority, PEM.
+    pub cert: PathBuf,
+    /// File with its private key, PEM.
+    pub key: PathBuf,
+    /// File with the authorities of clients, PEM; empty for none.
+    pub client_ca: PathBuf,
+    /// Whether clients must show a certificate.
+    pub client: ClientCertificate,
+    /// Names and fingerprints of certificates that may send; empty for all that `client_ca` vouches for.
+    pub allow: Vec<String>,
+    /// Time after which a handshake must have ended.
+    pub handshake_timeout: Time,
+    /// Most handshakes begun a second; more wait.
+    pub handshakes_per_second: u32,
+}
+
+/// `tls.client`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificate {
+    /// None is asked for.
+    None,
+    /// One that is shown must be right.
+    Optional,
+    /// Without one nobody sends.
+    Required,
 }
 
 /// `[queue]`
@@ -251,15 +299,17 @@ impl Default for Config {
         Self {
             data_dir: DataDirs::One("./logboom-data".into()),
             listen: vec![
-                ListenUrl { transport: Transport::Udp, address: ([127, 0, 0, 1], 5514).into() },
-                ListenUrl { transport: Transport::Tcp, address: ([127, 0, 0, 1], 5514).into() },
+                Listen::at(Transport::Udp, ([127, 0, 0, 1], 5514).into()),
+                Listen::at(Transport::Tcp, ([127, 0, 0, 1], 5514).into()),
             ],
             max_message: Size::kib(64),
             shutdown_timeout: Time::secs(30),
+            user: String::new(),
             log: LogLevel::Info,
             admin: Admin::default(),
             receive: Receive::default(),
             stream: Stream::default(),
+            tls: Tls::default(),
             queue: Queue::default(),
             store: Store::default(),
             retention: Retention::default(),
@@ -282,13 +332,34 @@ impl Default for Receive {
             steering: Steering::Auto,
             timestamp: Timestamp::Batch,
             gro: false,
+            allow: Vec::new(),
         }
     }
 }
 
 impl Default for Stream {
     fn default() -> Self {
-        Self { max_connections: 10_000 }
+        Self {
+            max_connections: 10_000,
+            max_per_source: 1_000,
+            idle_timeout: Time::secs(0),
+            message_timeout: Time::secs(60),
+            memory: Size::mib(64),
+        }
+    }
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self {
+            cert: PathBuf::new(),
+            key: PathBuf::new(),
+            client_ca: PathBuf::new(),
+            client: ClientCertificate::None,
+            allow: Vec::new(),
+            handshake_timeout: Time::secs(10),
+            handshakes_per_second: 200,
+        }
     }
 }
 
@@ -323,6 +394,17 @@ impl Default for Retention {
 }
 
 impl Config {
+    /// Every listener, with the entry that it comes from; a range of ports is a listener for each.
+    pub fn listeners(&self) -> impl Iterator<Item = (ListenUrl, &Listen)> {
+        self.listen.iter().flat_map(|listen| listen.urls().map(move |url| (url, listen)))
+    }
+
+    /// Whether there is a listener of this kind.
+    #[must_use]
+    pub fn listens(&self, transport: Transport) -> bool {
+        self.listen.iter().any(|listen| listen.transport() == transport)
+    }
+
     /// Everything that is out of range, each as `key: value, but the limit`.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
@@ -333,15 +415,24 @@ impl Config {
             }
         };
         self.check_receiving(&mut check);
+        self.stream.check(&mut check);
         self.store.check(&mut check);
         self.check_keeping(&mut check);
+        if self.listens(Transport::Tls) {
+            problems.extend(self.tls.problems());
+        }
         problems
     }
 
     fn check_receiving(&self, check: &mut impl FnMut(bool, &str, &dyn Display, &str)) {
         let (receive, queue) = (&self.receive, &self.queue);
-        let listeners = self.listen.len();
-        check((1..=LISTENERS_MAX).contains(&listeners), "listen", &format!("{listeners} URLs"), "1 to 256 URLs");
+        let listeners = self.listeners().count();
+        check(
+            (1..=LISTENERS_MAX).contains(&listeners),
+            "listen",
+            &format!("{listeners} listeners"),
+            "1 to 256 listeners",
+        );
         check(
             within(self.max_message, Size::bytes(480), Size::mib(1)),
             "max_message",
@@ -362,12 +453,6 @@ impl Config {
             "64KiB to 1GiB",
         );
         check(receive.tick <= Time::millis(100), "receive.tick", &receive.tick, "0s to 100ms");
-        check(
-            (1..=100_000).contains(&self.stream.max_connections),
-            "stream.max_connections",
-            &self.stream.max_connections,
-            "1 to 100000",
-        );
         check(within(queue.memory, Size::mib(8), Size::mib(1 << 20)), "queue.memory", &queue.memory, "8MiB to 1TiB");
         check((0.0..=0.5).contains(&queue.reserve), "queue.reserve", &queue.reserve, "0 to 0.5");
     }
@@ -394,6 +479,65 @@ impl Config {
             &format!("{} directories, {} of them distinct", dirs.len(), distinct.len()),
             "1 to 64 directories, each once",
         );
+    }
+}
+
+impl Stream {
+    fn check(&self, check: &mut impl FnMut(bool, &str, &dyn Display, &str)) {
+        let connections =
+            [("stream.max_connections", self.max_connections), ("stream.max_per_source", self.max_per_source)];
+        for (key, value) in connections {
+            check((1..=100_000).contains(&value), key, &value, "1 to 100000");
+        }
+        check(
+            self.idle_timeout.get().is_zero() || lasts(self.idle_timeout, Time::secs(1), Time::secs(30 * 86_400)),
+            "stream.idle_timeout",
+            &self.idle_timeout,
+            "0s, for never, or 1s to 30d",
+        );
+        check(
+            lasts(self.message_timeout, Time::secs(1), Time::secs(3600)),
+            "stream.message_timeout",
+            &self.message_timeout,
+            "1s to 1h",
+        );
+        check(within(self.memory, Size::mib(1), Size::mib(1 << 20)), "stream.memory", &self.memory, "1MiB to 1TiB");
+    }
+}
+
+impl Tls {
+    /// What keeps a TLS listener from working, as far as that is seen without its files.
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut check = |holds: bool, problem: &str| {
+            if !holds {
+                problems.push(problem.to_owned());
+            }
+        };
+        let is_set = |path: &PathBuf| !path.as_os_str().is_empty();
+        let asks = self.client != ClientCertificate::None;
+        check(is_set(&self.cert), "there is a tls:// listener: tls.cert must name the file with our certificate");
+        check(
+            is_set(&self.key),
+            "there is a tls:// listener: tls.key must name the file with the private key of tls.cert",
+        );
+        check(
+            !asks || is_set(&self.client_ca) || !self.allow.is_empty(),
+            "tls.client asks for certificates: tls.client_ca must name the file with their authorities, or tls.allow their fingerprints",
+        );
+        check(
+            asks || (!is_set(&self.client_ca) && self.allow.is_empty()),
+            "tls.client is none, so that tls.client_ca and tls.allow mean nothing: set it to optional or required",
+        );
+        check(
+            lasts(self.handshake_timeout, Time::secs(1), Time::secs(600)),
+            &format!("tls.handshake_timeout is {}, but must be 1s to 10m", self.handshake_timeout),
+        );
+        check(
+            (1..=1_000_000).contains(&self.handshakes_per_second),
+            &format!("tls.handshakes_per_second is {}, but must be 1 to 1000000", self.handshakes_per_second),
+        );
+        problems
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::utils::CachePadded;
 use logboom_segment::LossPlace;
@@ -136,61 +136,6 @@ impl Ledger {
             socket_buffer: self.sockets.iter().map(|(_, socket)| socket.dropped().unwrap_or_default()).sum(),
             exact: self.counts_every_drop,
         }
-    }
-}
-
-/// How many connections there are, over all receivers.
-#[derive(Debug)]
-pub struct Connections {
-    open: AtomicUsize,
-    accepted: Counter,
-    refused: Counter,
-    limit: usize,
-}
-
-impl Connections {
-    /// None yet, and at most `limit`.
-    #[must_use]
-    pub fn new(limit: usize) -> Self {
-        Self { open: AtomicUsize::new(0), accepted: Counter::default(), refused: Counter::default(), limit }
-    }
-
-    /// Connections open now.
-    #[must_use]
-    pub fn open(&self) -> usize {
-        self.open.load(Ordering::Acquire)
-    }
-
-    /// Connections accepted so far.
-    #[must_use]
-    pub fn accepted(&self) -> u64 {
-        self.accepted.get()
-    }
-
-    /// Connections closed at once because there were too many.
-    #[must_use]
-    pub fn refused(&self) -> u64 {
-        self.refused.get()
-    }
-
-    /// A place for one more, or nothing, counted, when there are too many.
-    pub fn enter(self: &Arc<Self>) -> Option<OpenConnection> {
-        let below_limit = |open: usize| (open < self.limit).then_some(open + 1);
-        if self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, below_limit).is_err() {
-            self.refused.add(1);
-            return None;
-        }
-        self.accepted.add(1);
-        Some(OpenConnection(Arc::clone(self)))
-    }
-}
-
-/// The place of one connection, left when dropped.
-pub struct OpenConnection(Arc<Connections>);
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

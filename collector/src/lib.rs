@@ -19,6 +19,7 @@ pub mod pipeline;
 pub mod run;
 
 pub mod bind;
+pub mod network;
 pub mod receive;
 
 pub mod block;

@@ -10,15 +10,21 @@ use logboom_segment::{RowLimits, Rows, RunId};
 use logboom_udp::{ReceiveSocket, thread};
 use tokio::sync::watch;
 
-use crate::bind::{BindError, Bound};
+use crate::bind::activated::Activated;
+use crate::bind::local::LocalSocket;
+use crate::bind::{BindError, Bound, StreamDoor};
 use crate::block::{BlockPool, ROWS_PER_BLOCK_MAX, SOURCES_PER_BLOCK_MAX};
-use crate::config::{Config, OnFull, Size, Sync};
-use crate::ledger::{Books, Connections, Ledger};
+use crate::config::{Config, OnFull, Size, Sync, Transport};
+use crate::ledger::{Books, Ledger};
 use crate::queue::{BlockSender, block_queue};
-use crate::receive::Feed;
+use crate::receive::allow::AllowList;
+use crate::receive::connections::Connections;
+use crate::receive::sequence::Sequences;
 use crate::receive::steering::{LoadWatch, Steerer};
-use crate::receive::stream::StreamReceiver;
-use crate::receive::udp::{Stopper, UdpReceiver};
+use crate::receive::stream::{StreamContext, StreamListener, StreamReceiver, StreamSocket};
+use crate::receive::tls::{TlsError, TlsSettings};
+use crate::receive::udp::{Stopper, UdpReceiver, UdpSocketOf};
+use crate::receive::{Feed, StreamLimits};
 use crate::store::directory::{DataDirectory, DirectoryError};
 use crate::store::storage::Storage;
 use crate::store::volumes::Volumes;
@@ -34,6 +40,17 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// Streams cannot be encrypted.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The process cannot become who it is to be.
+    #[error("user is `{user}`, but {why}")]
+    User {
+        /// As configured.
+        user: String,
+        /// Why not.
+        why: String,
+    },
     /// The data directory cannot be used.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -79,6 +96,8 @@ pub struct Pipeline {
     store: Store,
     ledger: Arc<Ledger>,
     ready: Arc<AtomicBool>,
+    /// Names in the file system that go when this does.
+    _local: Vec<LocalSocket>,
 }
 
 /// What is started, and what serves it.
@@ -106,12 +125,11 @@ struct Plan {
 
 impl Plan {
     fn new(config: &Config) -> Result<Self, StartError> {
-        use crate::config::Transport::{Tcp, Udp};
         let cpus = thread::allowed_cpus().map_err(system("reading the processors this process may use"))?;
         let limits = row_limits(config);
         let pool = BlockPool::new(config.queue.memory.as_usize(), config.queue.reserve, limits);
-        let listens = |transport| config.listen.iter().any(|url| url.transport == transport);
-        let threads = Threads::new(config, cpus.len(), pool.blocks(), listens(Udp), listens(Tcp));
+        let has_streams = config.listen.iter().any(|listen| listen.transport() != Transport::Udp);
+        let threads = Threads::new(config, cpus.len(), pool.blocks(), config.listens(Transport::Udp), has_streams);
         let needed = threads.blocks_needed();
         if pool.blocks() < needed {
             let enough = Size::mib((needed * Rows::memory_bytes_max(limits)).div_ceil(1 << 20) as u64);
@@ -188,7 +206,9 @@ impl Pipeline {
     /// [`StartError`].
     pub fn start(config: &Config) -> Result<Started, StartError> {
         let plan = Plan::new(config)?;
-        let bound = Bound::bind(config, plan.udp_receivers)?;
+        let tls = config.listens(Transport::Tls).then(|| TlsSettings::load(&config.tls).map(Arc::new)).transpose()?;
+        let mut bound = Bound::bind(config, plan.udp_receivers, Activated::from_environment())?;
+        become_user(&config.user)?;
         if let Some(warning) = bound.receive_buffer_warning(config.receive.buffer) {
             tracing::warn!("{warning}");
         }
@@ -221,14 +241,13 @@ impl Pipeline {
         };
         let store = Store::start(context, queue_ends).map_err(system("the store's threads"))?;
 
-        let descriptors = bound.udp.len() * plan.udp_receivers + 2 * plan.writers + DESCRIPTORS_BESIDE;
-        let connections = Arc::new(Connections::new(connection_limit(config.stream.max_connections, descriptors)));
-        let (stop_streams, stopped) = watch::channel(false);
+        let (streams, stop_streams) = stream_context(config, &plan, &bound);
         let feeds = Feeds { config, ledger: &ledger, queue: &queue };
         let steerer = Steerer::new(bound.udp.clone(), &config.receive, &plan.receiver_cpus());
         let steerer = Arc::new(steerer.map_err(system("time stamps of datagrams (SO_TIMESTAMPNS)"))?);
-        let (mut threads, stoppers) = start_udp(&plan, &bound, &feeds, &steerer)?;
-        threads.extend(start_streams(&plan, &bound, &feeds, &connections, &stopped)?);
+        let (mut threads, stoppers) = start_udp(&plan, &bound, &feeds, &steerer, &streams.sequences)?;
+        let doors = std::mem::take(&mut bound.streams);
+        threads.extend(start_streams(&plan, doors, &feeds, &streams, tls.as_ref())?);
 
         let ready = Arc::new(AtomicBool::new(true));
         let watched = Watched {
@@ -237,7 +256,9 @@ impl Pipeline {
             store: store_state,
             listeners: bound.listeners,
             queue: queue.clone(),
-            connections,
+            connections: streams.connections,
+            sequences: streams.sequences,
+            tls,
             ready: Arc::clone(&ready),
         };
         let pipeline = Self {
@@ -250,6 +271,7 @@ impl Pipeline {
             store,
             ledger,
             ready,
+            _local: bound.local,
         };
         Ok(Started { pipeline, admin: bound.admin, telemetry, watched, run_id })
     }
@@ -295,6 +317,12 @@ struct Feeds<'a> {
 }
 
 impl Feeds<'_> {
+    /// Who may send to each listener.
+    fn allow_lists(&self) -> Vec<AllowList> {
+        let for_all = &self.config.receive.allow;
+        self.config.listeners().map(|(_, listen)| AllowList::new(listen.allow.as_deref(), for_all)).collect()
+    }
+
     fn feed(&self, receiver: usize) -> Feed {
         Feed::new(receiver as u32, self.config.store.block_age.get(), Arc::clone(self.ledger), self.queue.clone())
     }
@@ -321,13 +349,20 @@ fn start_udp(
     bound: &Bound,
     feeds: &Feeds<'_>,
     steerer: &Arc<Steerer>,
+    sequences: &Arc<Sequences>,
 ) -> Result<(Vec<JoinHandle<()>>, Vec<Stopper>), StartError> {
     let (mut threads, mut stoppers) = (Vec::new(), Vec::new());
     let mut load_watch = LoadWatch::new(steerer, feeds.ledger);
+    let allow = feeds.allow_lists();
     for (number, cpu) in plan.receiver_cpus().into_iter().enumerate() {
-        let sockets = bound.udp.iter().map(|(listener, group)| (*listener, Arc::clone(&group[number]))).collect();
-        let feed = feeds.feed(number);
-        let receiver = UdpReceiver::new(sockets, feeds.config, Arc::clone(steerer), load_watch.take(), feed);
+        // The first alone has the one socket of a multicast group.
+        let socket_of = |(listener, group): &(u8, Vec<Arc<ReceiveSocket>>)| {
+            let (socket, allow) = (Arc::clone(group.get(number)?), allow[usize::from(*listener)].clone());
+            Some(UdpSocketOf { listener: *listener, socket, allow })
+        };
+        let sockets = bound.udp.iter().filter_map(socket_of).collect();
+        let (steerer, sequences, feed) = (Arc::clone(steerer), Arc::clone(sequences), feeds.feed(number));
+        let receiver = UdpReceiver::new(sockets, feeds.config, sequences, steerer, load_watch.take(), feed);
         let (receiver, stopper) = receiver.map_err(system("a receiver's poll"))?;
         stoppers.push(stopper);
         threads.push(spawn(&format!("rx-{number}"), move || {
@@ -342,24 +377,36 @@ fn start_udp(
 
 fn start_streams(
     plan: &Plan,
-    bound: &Bound,
+    doors: Vec<(u8, StreamDoor)>,
     feeds: &Feeds<'_>,
-    connections: &Arc<Connections>,
-    stopped: &watch::Receiver<bool>,
+    context: &StreamContext,
+    tls: Option<&Arc<TlsSettings>>,
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
-    let mut threads = Vec::new();
-    for number in 0..plan.stream_receivers {
-        let mut listeners = Vec::new();
-        for (listener, socket) in &bound.tcp {
-            listeners.push((*listener, socket.try_clone().map_err(system("another handle of a listener"))?));
+    let allow = feeds.allow_lists();
+    let transports: Vec<Transport> = feeds.config.listeners().map(|(url, _)| url.transport).collect();
+    let mut listeners: Vec<Vec<StreamListener>> = (0..plan.stream_receivers).map(|_| Vec::new()).collect();
+    for (number, door) in doors {
+        let at = usize::from(number);
+        let tls = tls.filter(|_| transports[at] == Transport::Tls);
+        for (receiver, listeners) in listeners.iter_mut().enumerate() {
+            let again = system("another handle of a listener");
+            let socket = match &door {
+                StreamDoor::Tcp(socket) => {
+                    StreamSocket::Tcp(socket.try_clone().map_err(again)?, allow[at].clone(), tls.map(Arc::clone))
+                }
+                StreamDoor::Unix(socket) => StreamSocket::Unix(socket.try_clone().map_err(again)?),
+                // One receiver is enough for a machine's own, and keeps their order.
+                StreamDoor::Unixgram(socket) if receiver == 0 => {
+                    StreamSocket::Unixgram(socket.try_clone().map_err(again)?)
+                }
+                StreamDoor::Unixgram(_) => continue,
+            };
+            listeners.push(StreamListener { number, socket });
         }
-        let receiver = StreamReceiver::new(
-            listeners,
-            feeds.config.max_message.as_usize(),
-            Arc::clone(connections),
-            feeds.feed(plan.udp_receivers + number),
-            stopped.clone(),
-        );
+    }
+    let mut threads = Vec::new();
+    for (number, listeners) in listeners.into_iter().enumerate() {
+        let receiver = StreamReceiver::new(listeners, context.clone(), feeds.feed(plan.udp_receivers + number));
         threads.push(spawn(&format!("stream-{number}"), move || {
             if let Err(error) = receiver.run() {
                 panic!("a receiver of streams cannot run: {error}");
@@ -367,6 +414,55 @@ fn start_streams(
         })?);
     }
     Ok(threads)
+}
+
+/// What receivers of streams share, and what stops them.
+fn stream_context(config: &Config, plan: &Plan, bound: &Bound) -> (StreamContext, watch::Sender<bool>) {
+    let sockets: usize = bound.udp.iter().map(|(_, group)| group.len()).sum();
+    let own_descriptors = sockets + bound.streams.len() * plan.stream_receivers + 2 * plan.writers + DESCRIPTORS_BESIDE;
+    let max = connection_limit(config.stream.max_connections, own_descriptors);
+    let (stop_streams, stop) = watch::channel(false);
+    let context = StreamContext {
+        limits: stream_limits(config, plan.stream_receivers),
+        connections: Arc::new(Connections::new(max, config.stream.max_per_source)),
+        sequences: Arc::default(),
+        receivers: plan.stream_receivers,
+        stop,
+    };
+    (context, stop_streams)
+}
+
+fn stream_limits(config: &Config, receivers: usize) -> StreamLimits {
+    let stream = &config.stream;
+    StreamLimits {
+        message_bytes_max: config.max_message.as_usize(),
+        held_bytes_max: stream.memory.as_usize() / receivers.max(1),
+        idle_timeout: Some(stream.idle_timeout.get()).filter(|timeout| !timeout.is_zero()),
+        message_timeout: stream.message_timeout.get(),
+        tick: config.receive.tick.get(),
+    }
+}
+
+/// Drops the privilege to bind, for good, where that is asked for. Before that takes leave for what the receivers' threads need
+/// later: real-time priority (getrlimit(2), RLIMIT_RTPRIO), and files.
+fn become_user(user: &str) -> Result<(), StartError> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    const RECEIVER_PRIORITY: u64 = 1;
+    let refused = |why: String| StartError::User { user: user.to_owned(), why };
+    if user.is_empty() {
+        return Ok(());
+    }
+    if !rustix::process::geteuid().is_root() {
+        return Err(refused(
+            "only root can become somebody else: start it as root, or as that user without `user`".into(),
+        ));
+    }
+    // Without it receivers cannot outrank writers, which then step back instead.
+    let _ = setrlimit(Resource::Rtprio, Rlimit { current: Some(RECEIVER_PRIORITY), maximum: Some(RECEIVER_PRIORITY) });
+    logboom_udp::become_user(user).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => refused("there is no such user".into()),
+        _ => refused(format!("becoming that user failed: {error}")),
+    })
 }
 
 /// As many connections as configured, or as the process may have files open beside its own: connections must not use up what

@@ -1,8 +1,17 @@
 //! Ways in. Each file is one; what they share is here: filling blocks, and what to do when there is none.
 
+mod accept;
+pub mod allow;
+mod connection;
+pub mod connections;
+pub mod sequence;
 pub mod steering;
 pub mod stream;
+pub mod tls;
 pub mod udp;
+mod unixgram;
+
+pub use connection::StreamLimits;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

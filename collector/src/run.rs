@@ -8,11 +8,14 @@ use tokio::sync::oneshot;
 
 use crate::config::Config;
 use crate::control::http::{Admin, serve};
-use crate::control::signals::Terminations;
+use crate::control::signals::{Hangups, Terminations};
 use crate::pipeline::{Pipeline, StartError, Started};
 
 /// Time between the recorder's upkeeps, as its documentation asks.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Time between looks whether the files of `[tls]` have changed.
+const TLS_LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Runs a collector until a signal ends it.
 ///
@@ -26,6 +29,7 @@ pub fn run(config: &Config) -> Result<ExitCode, StartError> {
     let entered = runtime.enter();
     // Before anything is received: a signal that comes now is kept.
     let signals = Terminations::install().map_err(system("signal handlers"))?;
+    let hangups = Hangups::install().map_err(system("signal handlers"))?;
     let Started { pipeline, admin, telemetry, watched, run_id } = Pipeline::start(config)?;
     let address = admin.local_addr().map_err(system("the admin listener"))?;
     let admin_listener = tokio::net::TcpListener::from_std(admin).map_err(system("the admin listener"))?;
@@ -41,6 +45,7 @@ pub fn run(config: &Config) -> Result<ExitCode, StartError> {
         Arc::new(Admin { telemetry, watched, run_id: run_id.to_string(), started: jiff::Timestamp::now(), address });
     Ok(runtime.block_on(async move {
         tokio::spawn(serve(admin_listener, Arc::clone(&admin)));
+        tokio::spawn(reload(hangups, Arc::clone(&admin)));
         tokio::spawn(upkeep(admin));
         // Absent without a supervisor that asks for it.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -55,6 +60,21 @@ fn abort_on_panic() {
         report(info);
         std::process::abort();
     }));
+}
+
+/// Reads the files of `[tls]` again when they have changed, and at SIGHUP in any case.
+async fn reload(mut hangups: Hangups, admin: Arc<Admin>) {
+    loop {
+        let must = tokio::select! {
+            () = hangups.next() => true,
+            () = tokio::time::sleep(TLS_LOOK_INTERVAL) => false,
+        };
+        match &admin.watched.tls {
+            Some(tls) => tls.reload(must),
+            None if must => tracing::info!("SIGHUP: there is no tls:// listener, and nothing else is read again"),
+            None => {}
+        }
+    }
 }
 
 async fn upkeep(admin: Arc<Admin>) {

@@ -16,16 +16,19 @@ use metrics::{Gauge, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use crate::config::{ListenUrl, Transport};
-use crate::ledger::{Connections, Ledger, ListenerCounts, WriterCounts};
+use crate::ledger::{Ledger, ListenerCounts, WriterCounts};
 use crate::queue::BlockSender;
+use crate::receive::connections::{Closed, Connections};
+use crate::receive::sequence::Sequences;
 use crate::receive::steering::{Mode, Steerer};
+use crate::receive::tls::TlsSettings;
 use crate::store::StoreState;
 use crate::store::retention::Reason;
 use crate::store::storage::Storage;
 use crate::store::volumes::Volumes;
 
 /// Name and meaning of every metric, in the order of the data path.
-pub const METRICS: [(&str, &str); 45] = [
+pub const METRICS: [(&str, &str); 47] = [
     ("logboom_build_info", "Always 1; the label tells the version."),
     ("logboom_received_datagrams_total", "Datagrams taken from the sockets of a listener."),
     ("logboom_received_messages_total", "Messages taken from a listener, whatever became of them."),
@@ -42,7 +45,12 @@ pub const METRICS: [(&str, &str); 45] = [
     ("logboom_in_flight_messages", "Messages received and not yet on disk."),
     ("logboom_tcp_connections", "Stream connections open now."),
     ("logboom_tcp_accepted_connections_total", "Stream connections accepted."),
-    ("logboom_tcp_refused_connections_total", "Stream connections closed at once because there were too many."),
+    ("logboom_tcp_closed_connections_total", "Stream connections that were turned away or closed, by reason."),
+    (
+        "logboom_upstream_missing_messages",
+        "Messages that senders have numbered and that never came (RFC 5424 sequenceId).",
+    ),
+    ("logboom_config_reloads_total", "Times at which the files of [tls] were read again, by result."),
     ("logboom_backpressure_seconds_total", "Time in which streams were not read because the pool was used up."),
     ("logboom_queue_blocks", "Blocks that wait for a writer."),
     ("logboom_pool_blocks", "Blocks of the pool in all."),
@@ -120,6 +128,10 @@ pub struct Watched {
     pub queue: BlockSender,
     /// The stream connections.
     pub connections: Arc<Connections>,
+    /// The numbers that senders give their messages.
+    pub sequences: Arc<Sequences>,
+    /// What TLS handshakes are made with.
+    pub tls: Option<Arc<TlsSettings>>,
     /// Whether messages are taken.
     pub ready: Arc<std::sync::atomic::AtomicBool>,
 }
@@ -189,7 +201,14 @@ impl Telemetry {
         copy_sockets(&watched.ledger);
         copy_losses(&watched.ledger);
         counter!("logboom_tcp_accepted_connections_total").absolute(watched.connections.accepted());
-        counter!("logboom_tcp_refused_connections_total").absolute(watched.connections.refused());
+        for reason in Closed::ALL {
+            let closed = counter!("logboom_tcp_closed_connections_total", "reason" => reason.name());
+            closed.absolute(watched.connections.closed(reason));
+        }
+        set(&gauge!("logboom_upstream_missing_messages"), watched.sequences.missing());
+        let reloads = watched.tls.as_ref().map_or((0, 0), |tls| (tls.reloaded.get(), tls.reload_failed.get()));
+        counter!("logboom_config_reloads_total", "result" => "ok").absolute(reloads.0);
+        counter!("logboom_config_reloads_total", "result" => "failed").absolute(reloads.1);
         set(&gauge!("logboom_tcp_connections"), watched.connections.open() as u64);
         set(&gauge!("logboom_queue_blocks"), watched.queue.len() as u64);
         let pool = &watched.ledger.pool;
@@ -353,7 +372,7 @@ mod tests {
 
     use super::*;
     use crate::block::BlockPool;
-    use crate::config::Receive;
+    use crate::config::{Config, Receive};
     use crate::queue::block_queue;
     use crate::store::directory::DataDirectory;
     use logboom_segment::{RowLimits, Rows, RunId};
@@ -371,9 +390,11 @@ mod tests {
             ledger: Arc::new(Ledger::new(1, 1, 1, vec![(0, socket)], pool, true)),
             store: StoreState::new(Volumes::new(vec![storage]), 1 << 20),
             steerer: Arc::new(Steerer::new(group, &Receive::default(), &[0]).unwrap()),
-            listeners: vec!["udp://127.0.0.1:514".parse().unwrap()],
+            listeners: Config::default().listeners().map(|(url, _)| url).take(1).collect(),
             queue: block_queue(4, 1).0,
-            connections: Arc::new(Connections::new(1)),
+            connections: Arc::new(Connections::new(1, 1)),
+            sequences: Arc::default(),
+            tls: None,
             ready: Arc::new(AtomicBool::new(true)),
         };
         let telemetry = Telemetry::start();

@@ -3,6 +3,10 @@
 //!
 //! * `bytes`: what is sent comes back byte for byte, with its sender;
 //! * `streams`: TCP loses nothing, in either framing, and waits rather than drop;
+//! * `senders`: who may send, how much of us anybody may take, and what is told of gaps before us;
+//! * `places`: ranges of ports, multicast groups, sockets in the file system, of systemd, and below 1024;
+//! * `tls`: encrypted streams, whose certificates are taken, and their renewal;
+//! * `holes`: known holes of other collectors;
 //! * `accounting`: what is missing is in the ledger, to the message;
 //! * `overload`: what cannot be stored is shed by severity, within bounded memory;
 //! * `steering`: which receiver gets a datagram, and that reading gives the order back;
@@ -25,12 +29,16 @@ mod claims {
     mod admin;
     mod bytes;
     mod config_file;
+    mod holes;
     mod keeping;
     mod overload;
+    mod places;
     mod reading;
     mod refusals;
     mod segments;
+    mod senders;
     mod shutdown;
     mod steering;
     mod streams;
+    mod tls;
 }

@@ -114,7 +114,7 @@ impl Admin {
     }
 
     fn status(&self) -> String {
-        let Watched { ledger, listeners, steerer, queue, connections, ready, store } = &self.watched;
+        let Watched { ledger, listeners, steerer, queue, connections, sequences, tls: _, ready, store } = &self.watched;
         let sockets = ledger.sockets.iter().map(|(listener, socket)| {
             json!({
                 "listener": listeners.get(usize::from(*listener)).map(ToString::to_string),
@@ -138,6 +138,7 @@ impl Admin {
             "writers": ledger.writers.len(),
             "sockets": sockets.collect::<Vec<_>>(),
             "connections": connections.open(),
+            "upstream_gaps": sequences.gaps(),
             "pool": { "blocks": ledger.pool.blocks(), "free": ledger.pool.free() },
             "queue_blocks": queue.len(),
             "unsynced_bytes": store.unsynced.bytes(),

@@ -1,10 +1,11 @@
 //! Which messages are wanted, and which blocks need not be looked at for them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use logboom_segment::{BlockEntry, Message, PRI_NONE, PriSet, Source};
 use logboom_syslog::{Severity, facility_keyword};
+
+use crate::network::Network;
 
 /// A range of receive times, both ends included, ns since the Unix epoch.
 #[derive(Clone, Copy, Debug)]
@@ -192,8 +193,7 @@ impl FromStr for Facility {
 /// Senders: an address or a network, and perhaps a port: `10.0.0.7`, `10.0.0.0/8`, `10.0.0.7:514`, `2001:db8::/32`, `[::1]:514`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceFilter {
-    network: IpAddr,
-    prefix_bits: u8,
+    network: Network,
     port: Option<u16>,
 }
 
@@ -201,17 +201,7 @@ impl SourceFilter {
     /// Whether it means this source.
     #[must_use]
     pub fn matches(&self, source: &Source) -> bool {
-        let is_in_network = match (source.address, self.network) {
-            (Some(IpAddr::V4(address)), IpAddr::V4(network)) => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix_bits)).unwrap_or(0);
-                (Ipv4Addr::to_bits(address) ^ network.to_bits()) & mask == 0
-            }
-            (Some(IpAddr::V6(address)), IpAddr::V6(network)) => {
-                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix_bits)).unwrap_or(0);
-                (Ipv6Addr::to_bits(address) ^ network.to_bits()) & mask == 0
-            }
-            _ => false,
-        };
+        let is_in_network = source.address.is_some_and(|address| self.network.contains(address));
         is_in_network && self.port.is_none_or(|port| port == source.port)
     }
 }
@@ -227,15 +217,8 @@ impl FromStr for SourceFilter {
             )
         };
         let (network, port) = split_port(text).ok_or_else(refused)?;
-        let (address, prefix) =
-            network.split_once('/').map_or((network, None), |(address, bits)| (address, Some(bits)));
-        let network: IpAddr = address.parse().map_err(|_| refused())?;
-        let bits_max = if network.is_ipv4() { 32 } else { 128 };
-        let prefix_bits = match prefix {
-            Some(bits) => bits.parse().ok().filter(|bits| *bits <= bits_max).ok_or_else(refused)?,
-            None => bits_max,
-        };
-        Ok(Self { network, prefix_bits, port })
+        let network = network.parse().map_err(|_| refused())?;
+        Ok(Self { network, port })
     }
 }
 

@@ -53,8 +53,9 @@ type Attach = fn(&Steering, &ReceiveSocket) -> io::Result<()>;
 
 /// The groups of sockets, and how they are steered; shared by all receivers.
 pub struct Steerer {
-    /// For each UDP listener its number, and a socket for each receiver.
+    /// For each UDP listener its number, and a socket for each receiver, or for the first alone.
     groups: Vec<(u8, Vec<Arc<ReceiveSocket>>)>,
+    receivers: usize,
     /// What to scatter by; `None` where there is nothing to scatter over, or it is not wanted.
     program: Option<(Mode, Steering)>,
     attach: Attach,
@@ -97,6 +98,7 @@ impl Steerer {
         let wanted = program.is_some() && receive.steering != Auto;
         let steerer = Self {
             groups,
+            receivers: cpus.len(),
             program,
             attach,
             wanted: AtomicBool::new(wanted),
@@ -142,12 +144,14 @@ impl Steerer {
         self.scatter_if_ready();
     }
 
-    fn receivers(&self) -> usize {
-        self.groups.first().map_or(0, |(_, group)| group.len())
+    /// The first socket of each group over which datagrams can be scattered.
+    fn scattered(&self) -> impl Iterator<Item = &ReceiveSocket> {
+        let groups = self.groups.iter().filter(|(_, group)| group.len() > 1 && group.len() == self.receivers);
+        groups.map(|(_, group)| &*group[0])
     }
 
     fn all_are_stamping(&self) -> bool {
-        self.stamping.load(Ordering::Acquire) >= self.receivers()
+        self.stamping.load(Ordering::Acquire) >= self.receivers
     }
 
     fn scatter_if_ready(&self) {
@@ -156,8 +160,8 @@ impl Steerer {
         if now.is_none() || !self.all_are_stamping() || !self.wanted.swap(false, Ordering::AcqRel) {
             return;
         }
-        for (_, group) in &self.groups {
-            if let Err(error) = (self.attach)(program, &group[0]) {
+        for socket in self.scattered() {
+            if let Err(error) = (self.attach)(program, socket) {
                 tracing::warn!(
                     "this kernel cannot steer datagrams ({error}): each sender stays with one receiver (receive.steering)"
                 );
@@ -170,9 +174,9 @@ impl Steerer {
     }
 
     fn detach(&self) {
-        for (_, group) in &self.groups {
+        for socket in self.scattered() {
             // Without a program there is nothing to detach.
-            let _ = Steering::detach(&group[0]);
+            let _ = Steering::detach(socket);
         }
     }
 
@@ -182,7 +186,7 @@ impl Steerer {
     pub fn prepare_to_close(&self, wake: impl Fn()) {
         const CHANGE_OVER_MAX: Duration = Duration::from_secs(2);
         const LOOK_INTERVAL: Duration = Duration::from_millis(1);
-        if self.receivers() > 1 && self.take_kernel_times().is_ok() {
+        if self.receivers > 1 && self.take_kernel_times().is_ok() {
             let since = Instant::now();
             wake();
             while !self.all_are_stamping() && since.elapsed() < CHANGE_OVER_MAX {

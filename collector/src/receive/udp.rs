@@ -15,6 +15,8 @@ use logboom_udp::{DATAGRAM_BYTES_MAX, ReceiveRing, ReceiveSocket};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use super::allow::AllowList;
+use super::sequence::{Numbered, Sequences};
 use super::steering::{LoadWatch, Steerer};
 use super::{Feed, NO_BLOCK_SLEEP, Offered};
 use crate::config::Config;
@@ -53,6 +55,8 @@ pub struct UdpReceiver {
     sockets: Vec<Listening>,
     ring: ReceiveRing,
     feed: Feed,
+    sequences: Arc<Sequences>,
+    numbered: Numbered,
     tick: Duration,
     quiet_tick: Duration,
     message_bytes_max: usize,
@@ -67,10 +71,21 @@ pub struct UdpReceiver {
     slept: Instant,
 }
 
-/// A listener's socket at this receiver.
+/// A listener's socket at one receiver.
+pub struct UdpSocketOf {
+    /// Number of the listener.
+    pub listener: u8,
+    /// Bound to its address.
+    pub socket: Arc<ReceiveSocket>,
+    /// Who may send there.
+    pub allow: AllowList,
+}
+
+/// The same while it is read.
 struct Listening {
     listener: u8,
     socket: Arc<ReceiveSocket>,
+    allow: AllowList,
     /// Drops already noted in a block.
     dropped: u64,
 }
@@ -101,19 +116,20 @@ impl Stopper {
 }
 
 impl UdpReceiver {
-    /// A receiver of `sockets`, each with its listener's number.
+    /// A receiver of `sockets`.
     ///
     /// # Errors
     /// When the poll cannot be made.
     pub fn new(
-        sockets: Vec<(u8, Arc<ReceiveSocket>)>,
+        sockets: Vec<UdpSocketOf>,
         config: &Config,
+        sequences: Arc<Sequences>,
         steerer: Arc<Steerer>,
         load_watch: Option<LoadWatch>,
         feed: Feed,
     ) -> io::Result<(Self, Stopper)> {
         let poll = Poll::new()?;
-        for (number, (_, socket)) in sockets.iter().enumerate() {
+        for (number, UdpSocketOf { socket, .. }) in sockets.iter().enumerate() {
             poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), Token(number), Interest::READABLE)?;
         }
         let stop = Arc::new(AtomicBool::new(false));
@@ -121,9 +137,9 @@ impl UdpReceiver {
         let has_room =
             |socket: &ReceiveSocket| socket.receive_buffer_bytes().is_ok_and(|bytes| bytes >= QUIET_BUFFER_BYTES_MIN);
         let tick = config.receive.tick.get();
-        let quiet_tick = if sockets.iter().all(|(_, socket)| has_room(socket)) { tick * QUIET_TICKS } else { tick };
-        let sockets =
-            sockets.into_iter().map(|(listener, socket)| Listening { listener, socket, dropped: 0 }).collect();
+        let quiet_tick = if sockets.iter().all(|of| has_room(&of.socket)) { tick * QUIET_TICKS } else { tick };
+        let listening = |UdpSocketOf { listener, socket, allow }| Listening { listener, socket, allow, dropped: 0 };
+        let sockets = sockets.into_iter().map(listening).collect();
         let message_bytes_max = config.max_message.as_usize().min(DATAGRAM_BYTES_MAX);
         // A train of datagrams is as long as an IP packet can be.
         let slot_bytes = if config.receive.gro { DATAGRAM_BYTES_MAX } else { message_bytes_max };
@@ -132,6 +148,8 @@ impl UdpReceiver {
             sockets,
             ring: ReceiveRing::new(BATCH, slot_bytes),
             feed,
+            sequences,
+            numbered: Numbered::default(),
             tick,
             quiet_tick,
             message_bytes_max,
@@ -227,7 +245,8 @@ impl UdpReceiver {
 
     /// Puts the datagrams of the last call into blocks.
     fn take(&mut self, number: usize, batch: usize) {
-        let listener = self.sockets[number].listener;
+        let Listening { listener, allow, .. } = &self.sockets[number];
+        let listener = *listener;
         let now = Arrival { ns: realtime_ns(), flags: Flags::NONE };
         let mut counts = BatchCounts::default();
         self.feed.begin_batch();
@@ -238,8 +257,14 @@ impl UdpReceiver {
                 (Some(ns), Some(since_ns)) => Arrival { ns: ns.max(since_ns), flags: Flags::KERNEL_TIME },
                 _ => now,
             };
+            let is_allowed = allow.permits(slot.address);
             for (payload, length) in slot.datagrams() {
                 let message = message_of(payload, length, self.message_bytes_max, source, arrival);
+                if !is_allowed {
+                    counts.refused += 1;
+                    continue;
+                }
+                self.numbered.note(source, message.payload);
                 while self.feed.offer_or_shed(&message) == Offered::NoBlock {
                     // The rest waits in the ring, and the kernel's buffer is the last reserve: it counts what it cannot
                     // take.
@@ -253,6 +278,7 @@ impl UdpReceiver {
         }
         self.feed.counts().calls.add(1);
         counts.publish(&mut self.feed, listener);
+        self.sequences.take(&mut self.numbered);
     }
 
     fn sleep(&mut self, time: Duration) {
@@ -277,7 +303,7 @@ impl UdpReceiver {
 
     /// Notes what the kernel dropped since the last look.
     fn note_drops(&mut self) {
-        for Listening { listener, socket, dropped } in &mut self.sockets {
+        for Listening { listener, socket, dropped, allow: _ } in &mut self.sockets {
             let Ok(now) = socket.dropped() else { continue };
             if now > *dropped {
                 self.feed.note_loss(LossPlace::SocketBuffer, *listener, now - *dropped);
@@ -313,13 +339,19 @@ struct BatchCounts {
     messages: u64,
     bytes: u64,
     truncated: u64,
+    /// From senders that may not send; not among the others.
+    refused: u64,
 }
 
 impl BatchCounts {
     fn publish(self, feed: &mut Feed, listener: u8) {
-        feed.end_batch(); // In flight before received: see Ledger::read.
+        feed.end_batch(); // In flight, or refused, before received: see Ledger::read.
+        if self.refused > 0 {
+            feed.counts().refused.add(self.refused);
+            feed.note_loss(LossPlace::Refused, 0, self.refused);
+        }
         let counts = &feed.counts().listeners[usize::from(listener)];
-        counts.messages.add(self.messages);
+        counts.messages.add(self.messages + self.refused);
         counts.bytes.add(self.bytes);
         counts.truncated.add(self.truncated);
     }

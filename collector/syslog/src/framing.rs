@@ -15,6 +15,9 @@ use memchr::memchr;
 /// Most digits of an octet count. Bounds the count before it is computed (CVE-2018-16881, CVE-2022-24903).
 pub const OCTET_COUNT_DIGITS_MAX: usize = 7;
 
+/// So much of a message that has not ended is held in any case: what RFC 5426 section 3.2 has every receiver take.
+pub const HELD_ALWAYS_BYTES: usize = 480;
+
 /// One message of a stream, without what framed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
@@ -58,19 +61,33 @@ pub struct Framer {
     beyond: usize,
     /// `pending` was given out by the last call.
     given: bool,
+    /// More may be put aside.
+    may_hold: bool,
 }
 
 impl Framer {
     /// A framer for a new connection that cuts messages at `message_bytes_max`.
     #[must_use]
     pub fn new(message_bytes_max: usize) -> Self {
-        Self { message_bytes_max, state: State::First, pending: Vec::new(), beyond: 0, given: false }
+        Self { message_bytes_max, state: State::First, pending: Vec::new(), beyond: 0, given: false, may_hold: true }
     }
 
     /// Memory held for the part of a message that has not ended yet, bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         self.pending.capacity()
+    }
+
+    /// Whether a message has begun that has not ended yet.
+    #[must_use]
+    pub fn is_within_message(&self) -> bool {
+        !self.given && !self.pending.is_empty() || matches!(self.state, State::Counted(_))
+    }
+
+    /// Whether more than the first [`HELD_ALWAYS_BYTES`] of a message that has not ended may be held; what comes while it may
+    /// not is cut off, and counted in its length. A message that comes whole is not touched.
+    pub fn set_may_hold(&mut self, may_hold: bool) {
+        self.may_hold = may_hold;
     }
 
     /// Takes bytes from the front of `input` up to the end of a message. `None` when all of it was taken and the
@@ -161,7 +178,9 @@ impl Framer {
     }
 
     fn put_aside(&mut self, bytes: &[u8]) {
-        let room = self.message_bytes_max - self.pending.len();
+        let limit = if self.may_hold { self.message_bytes_max } else { HELD_ALWAYS_BYTES.min(self.message_bytes_max) };
+        // Nothing is put behind a gap.
+        let room = if self.beyond == 0 { limit.saturating_sub(self.pending.len()) } else { 0 };
         let (kept, beyond) = bytes.split_at(room.min(bytes.len()));
         self.pending.extend_from_slice(kept);
         self.beyond += beyond.len();

@@ -2,6 +2,8 @@
 //!
 //! * [`pri()`]: the PRI value in front of a message (RFC 3164 section 4.1.1, RFC 5424 section 6.2.1);
 //! * [`Framer`]: where messages begin and end on a stream (RFC 6587);
+//! * [`sequence_id`] and [`Sequence`]: what the numbers of messages tell of those that were lost on the way (RFC 5424
+//!   section 7.3.1);
 //!
 //! and what only a reader asks, of messages already stored:
 //!
@@ -15,6 +17,8 @@ pub mod header;
 
 mod framing;
 mod pri;
+mod sequence;
 
-pub use framing::{Frame, Framer, OCTET_COUNT_DIGITS_MAX};
+pub use framing::{Frame, Framer, HELD_ALWAYS_BYTES, OCTET_COUNT_DIGITS_MAX};
 pub use pri::{Severity, facility_keyword, pri};
+pub use sequence::{Sequence, sequence_id};

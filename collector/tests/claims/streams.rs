@@ -85,7 +85,9 @@ fn connections_beyond_the_limit_are_closed_and_counted() {
     let mut refused = TcpStream::connect(collector.tcp).unwrap();
     let closed = std::io::Read::read(&mut refused, &mut [0; 1]);
     assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
-    assert!(collector.get("/metrics").1.contains("\nlogboom_tcp_refused_connections_total 1\n"));
+    assert!(
+        collector.get("/metrics").1.contains("\nlogboom_tcp_closed_connections_total{reason=\"max_connections\"} 1\n")
+    );
     kept.clear();
     collector.wait_until("a place is free", |_| {
         let mut stream = TcpStream::connect(collector.tcp).unwrap();

@@ -26,6 +26,8 @@ pub(crate) struct Collector {
     pub(crate) log: Vec<String>,
     /// Those of them that were not it: threads log in no set order.
     passed: Vec<String>,
+    /// The line that says where it listens.
+    pub(crate) listening: String,
     pub(crate) udp: SocketAddr,
     pub(crate) tcp: SocketAddr,
     pub(crate) admin: SocketAddr,
@@ -47,6 +49,11 @@ impl Collector {
     /// The same, in the directory of another that has ended.
     pub(crate) fn start_in(other: &Path, settings: &[&str]) -> Self {
         Self::run(tempfile::tempdir().unwrap(), &other.join("data"), &[], settings)
+    }
+
+    /// The same, with its data where told.
+    pub(crate) fn start_at(data: &Path, arguments: &[&str], settings: &[&str]) -> Self {
+        Self::run(tempfile::tempdir().unwrap(), data, arguments, settings)
     }
 
     fn run(directory: tempfile::TempDir, data: &Path, arguments: &[&str], settings: &[&str]) -> Self {
@@ -79,19 +86,31 @@ impl Collector {
             lines,
             log: Vec::new(),
             passed: Vec::new(),
+            listening: String::new(),
             udp: nowhere,
             tcp: nowhere,
             admin: nowhere,
         };
         let line = collector.wait_for_line("listening on ");
+        collector.listening = line;
         let address = |scheme: &str| {
-            let start = line.find(scheme).unwrap() + scheme.len();
-            let end = line[start..].find([' ', ',']).unwrap();
-            line[start..start + end].parse().unwrap()
+            let url = collector.urls(scheme).into_iter().next()?;
+            url.split_once("://")?.1.parse().ok()
         };
-        (collector.udp, collector.tcp) = (address("udp://"), address("tcp://"));
-        collector.admin = address("http://");
+        let [udp, tcp, admin] = ["udp", "tcp", "http"].map(|scheme| address(scheme).unwrap_or(nowhere));
+        (collector.udp, collector.tcp, collector.admin) = (udp, tcp, admin);
         collector
+    }
+
+    /// Where it listens, of one kind.
+    pub(crate) fn urls(&self, scheme: &str) -> Vec<String> {
+        let words = self.listening.split([' ', ',']);
+        words.filter(|word| word.starts_with(&format!("{scheme}://"))).map(str::to_owned).collect()
+    }
+
+    /// The first address of one kind.
+    pub(crate) fn address(&self, scheme: &str) -> SocketAddr {
+        self.urls(scheme)[0].split_once("://").unwrap().1.parse().unwrap()
     }
 
     pub(crate) fn data(&self) -> PathBuf {

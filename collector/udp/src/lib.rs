@@ -7,12 +7,15 @@
 //! * [`ReceiveRing`]: many datagrams a call, with their senders;
 //! * [`Steering`]: which socket of a group a datagram goes to;
 //! * [`SendBatch`]: many datagrams a call, the other way;
+//! * [`activated_sockets`], [`become_user`]: ports that take a privilege, without keeping it;
 //! * [`thread`]: processors and priorities of the calling thread;
 //! * [`clock`]: wall clock and boot-time clock;
 //! * [`mod@file`]: because all `unsafe` is here, one call on files.
 
+mod activation;
 pub mod clock;
 pub mod file;
+mod privilege;
 mod receive;
 mod send;
 mod socket;
@@ -20,8 +23,10 @@ mod sockopt;
 mod steering;
 pub mod thread;
 
+pub use activation::activated_sockets;
+pub use privilege::{become_user, group_id};
 pub use receive::{DATAGRAM_BYTES_MAX, ReceiveRing, Received};
 pub use send::{SEGMENTS_MAX, SendBatch};
-pub use socket::{BufferUse, ReceiveSocket, bind_group, stamp_arrivals};
+pub use socket::{BufferUse, ReceiveSocket, bind_group, bind_multicast, stamp_arrivals};
 pub use sockopt::kernel_receive_buffer_max;
 pub use steering::Steering;

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockRef, Socket, Type};
 
 use crate::ReceiveRing;
 use crate::clock::realtime_ns;
@@ -46,11 +46,27 @@ pub fn bind_group(
         if index == 0 && count > 1 {
             socket.set_reuse_port(true)?;
         }
-        let socket = UdpSocket::from(socket);
-        address = socket.local_addr()?;
-        sockets.push(ReceiveSocket { socket, address, dropped: AtomicU64::new(0), door_stop: Mutex::new(None) });
+        let socket = ReceiveSocket::of(socket.into())?;
+        address = socket.address;
+        sockets.push(socket);
     }
     Ok(sockets)
+}
+
+/// Binds one socket to a multicast group and joins it on the interface numbered `interface`, or, with 0, on the one that the
+/// routes say (ip(7), ipv6(7)). One, because each socket of a group gets every datagram. Bound to the group's address, it gets
+/// no other.
+///
+/// # Errors
+/// What socket(2), setsockopt(2) and bind(2) say.
+pub fn bind_multicast(group: SocketAddr, interface: u32, receive_buffer_bytes: usize) -> io::Result<ReceiveSocket> {
+    let socket = bind_group(group, 1, receive_buffer_bytes, true)?.remove(0);
+    let membership = SockRef::from(&socket.socket);
+    match group.ip() {
+        IpAddr::V4(group) => membership.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(interface))?,
+        IpAddr::V6(group) => membership.join_multicast_v6(&group, interface)?,
+    }
+    Ok(socket)
 }
 
 /// By default a socket on the any address gets every multicast group that some program of the host has joined, and each
@@ -95,6 +111,21 @@ pub struct ReceiveSocket {
 }
 
 impl ReceiveSocket {
+    fn of(socket: UdpSocket) -> io::Result<Self> {
+        let address = socket.local_addr()?;
+        Ok(Self { socket, address, dropped: AtomicU64::new(0), door_stop: Mutex::new(None) })
+    }
+
+    /// A socket that somebody else has bound and handed to this process.
+    ///
+    /// # Errors
+    /// What setsockopt(2) and getsockname(2) say.
+    pub fn adopt(socket: UdpSocket, receive_buffer_bytes: usize) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        ask_receive_buffer(&SockRef::from(&socket), receive_buffer_bytes)?;
+        Self::of(socket)
+    }
+
     /// The address it is bound to, with the port that the kernel chose if 0 was asked for.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

@@ -1,0 +1,265 @@
+//! Connections taken, or turned away: who may send, how many at a time, and how TLS begins.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use logboom_segment::Source;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+
+use super::allow::AllowList;
+use super::connection::{Connection, Shared, hear_what_came};
+use super::connections::{Closed, OpenConnection};
+use super::tls::TlsSettings;
+
+/// Sleep after a failed accept, so that running out of file descriptors does not spin.
+const ACCEPT_SLEEP: Duration = Duration::from_millis(100);
+
+/// A connection of a sender that vanished is noticed after so long, without a limit on honest silence.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Where connections come.
+pub(super) enum Door {
+    Tcp { socket: TcpListener, allow: AllowList, tls: Option<Handshakes> },
+    Unix(UnixListener),
+}
+
+/// How TLS is begun on a listener.
+pub(super) struct Handshakes {
+    settings: Arc<TlsSettings>,
+    pace: Pace,
+}
+
+enum Accepted {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+impl Door {
+    /// One of `receivers` that share a listener.
+    pub(super) fn tcp(
+        socket: std::net::TcpListener,
+        allow: AllowList,
+        tls: Option<Arc<TlsSettings>>,
+        receivers: usize,
+    ) -> io::Result<Self> {
+        let handshakes = |settings: Arc<TlsSettings>| {
+            let per_second = f64::from(settings.limits().handshakes_per_second) / receivers.max(1) as f64;
+            Handshakes { settings, pace: Pace::new(per_second, Instant::now()) }
+        };
+        Ok(Self::Tcp { socket: TcpListener::from_std(socket)?, allow, tls: tls.map(handshakes) })
+    }
+
+    pub(super) fn unix(socket: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        Ok(Self::Unix(UnixListener::from_std(socket)?))
+    }
+
+    async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp { socket, .. } => socket.accept().await.map(|(stream, peer)| Accepted::Tcp(stream, peer)),
+            Self::Unix(socket) => socket.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
+        }
+    }
+
+    /// Time until the next handshake may begin.
+    fn delay(&mut self) -> Duration {
+        match self {
+            Self::Tcp { tls: Some(handshakes), .. } => handshakes.pace.delay(Instant::now()),
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// So many a second, and after a pause as many at once.
+struct Pace {
+    per_second: f64,
+    /// Those that may begin now.
+    ready: f64,
+    at: Instant,
+}
+
+impl Pace {
+    fn new(per_second: f64, now: Instant) -> Self {
+        Self { per_second, ready: per_second.max(1.0), at: now }
+    }
+
+    /// Time until one more may begin; zero counts it as begun.
+    fn delay(&mut self, now: Instant) -> Duration {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.ready = (self.ready + passed * self.per_second).min(self.per_second.max(1.0));
+        self.at = now;
+        if self.ready >= 1.0 {
+            self.ready -= 1.0;
+            return Duration::ZERO;
+        }
+        Duration::from_secs_f64((1.0 - self.ready) / self.per_second)
+    }
+}
+
+/// Accepts connections to one listener.
+pub(super) struct Acceptor {
+    door: Door,
+    listener: u8,
+    shared: Rc<RefCell<Shared>>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Acceptor {
+    pub(super) fn new(door: Door, listener: u8, shared: Rc<RefCell<Shared>>, stop: watch::Receiver<bool>) -> Self {
+        Self { door, listener, shared, stop }
+    }
+
+    /// Until stopped; then those that had come.
+    pub(super) async fn run(mut self) {
+        let mut stopped = false;
+        loop {
+            self.wait_for_turn(stopped).await;
+            let accepted = tokio::select! {
+                biased;
+                accepted = tokio::task::unconstrained(self.door.accept()) => accepted,
+                _ = self.stop.wait_for(|stop| *stop), if !stopped => {
+                    stopped = true;
+                    hear_what_came().await;
+                    continue;
+                }
+                () = std::future::ready(()), if stopped => break,
+            };
+            match accepted {
+                Ok(Accepted::Tcp(stream, peer)) => self.begin_tcp(stream, peer),
+                Ok(Accepted::Unix(stream)) => self.begin_unix(stream),
+                Err(error) => {
+                    tracing::warn!("accepting a connection: {error}");
+                    tokio::time::sleep(ACCEPT_SLEEP).await;
+                }
+            }
+        }
+    }
+
+    /// Handshakes beyond their rate wait, in the kernel's backlog; not any more when it is to stop.
+    async fn wait_for_turn(&mut self, stopped: bool) {
+        loop {
+            let delay = if stopped { Duration::ZERO } else { self.door.delay() };
+            if delay.is_zero() {
+                return;
+            }
+            tokio::select! {
+                _ = self.stop.wait_for(|stop| *stop) => return,
+                () = tokio::time::sleep(delay) => {}
+            }
+        }
+    }
+
+    fn enter(&self, address: Option<IpAddr>) -> Option<OpenConnection> {
+        let connections = Arc::clone(&self.shared.borrow().connections);
+        connections.enter(address).ok()
+    }
+
+    fn begin_tcp(&self, stream: TcpStream, peer: SocketAddr) {
+        let Door::Tcp { allow, tls, .. } = &self.door else { return };
+        let address = peer.ip().to_canonical();
+        if !allow.permits(address) {
+            let connections = Arc::clone(&self.shared.borrow().connections);
+            connections.note_closed(
+                Closed::NotAllowed,
+                Some(address),
+                &"it is not on the list `allow` of the listener",
+            );
+            return;
+        }
+        let Some(open) = self.enter(Some(address)) else { return };
+        let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
+        if let Err(error) = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive) {
+            tracing::debug!("keepalive for {peer}: {error}");
+        }
+        let source = Source { address: Some(address), port: peer.port(), listener: self.listener };
+        let (shared, stop) = (Rc::clone(&self.shared), self.stop.clone());
+        match tls {
+            None => drop(tokio::task::spawn_local(Connection::new(stream, source, &shared, open).run(stop))),
+            Some(handshakes) => {
+                let settings = Arc::clone(&handshakes.settings);
+                drop(tokio::task::spawn_local(begin_tls(stream, settings, source, shared, open, stop)));
+            }
+        }
+    }
+
+    fn begin_unix(&self, stream: UnixStream) {
+        let Some(open) = self.enter(None) else { return };
+        let source = Source { address: None, port: 0, listener: self.listener };
+        let connection = Connection::new(stream, source, &self.shared, open);
+        tokio::task::spawn_local(connection.run(self.stop.clone()));
+    }
+}
+
+/// Makes the handshake, then reads.
+async fn begin_tls(
+    stream: TcpStream,
+    settings: Arc<TlsSettings>,
+    source: Source,
+    shared: Rc<RefCell<Shared>>,
+    open: OpenConnection,
+    mut stop: watch::Receiver<bool>,
+) {
+    let handshake = TlsAcceptor::from(settings.current()).accept(stream);
+    let timeout = settings.limits().handshake_timeout.get();
+    let done = tokio::select! {
+        done = tokio::time::timeout(timeout, handshake) => done,
+        // Nothing was sent yet that could be lost.
+        _ = stop.wait_for(|stop| *stop) => return,
+    };
+    let closed = |reason: Closed, why: &dyn std::fmt::Display| {
+        shared.borrow().connections.note_closed(reason, source.address, why);
+    };
+    match done {
+        Ok(Ok(stream)) => Connection::new(stream, source, &shared, open).run(stop).await,
+        Ok(Err(error)) => match refusal(&error) {
+            Closed::TlsNotAllowed => closed(Closed::TlsNotAllowed, &format_args!("its certificate: {error}")),
+            reason => closed(reason, &format_args!("the TLS handshake failed: {error}{}", hint(&error))),
+        },
+        Err(_) => closed(Closed::TlsTimeout, &"the TLS handshake took too long (tls.handshake_timeout)"),
+    }
+}
+
+fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+fn refusal(error: &io::Error) -> Closed {
+    match tls_error(error) {
+        Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => Closed::TlsNotAllowed,
+        _ => Closed::TlsFailed,
+    }
+}
+
+/// What most likely is behind a failed handshake.
+fn hint(error: &io::Error) -> &'static str {
+    match tls_error(error) {
+        Some(rustls::Error::InvalidMessage(_)) => "; does it send without TLS?",
+        Some(rustls::Error::AlertReceived(_)) => "; does it trust the authority of tls.cert, and is its name in there?",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handshakes_begin_at_their_pace_and_after_a_pause_as_many_at_once() {
+        let begin = Instant::now();
+        let mut pace = Pace::new(10.0, begin);
+        let mut begun = |at: Instant| (0..).take_while(|_| pace.delay(at).is_zero()).count();
+        assert_eq!(begun(begin), 10);
+        assert_eq!(begun(begin), 0);
+        assert_eq!(begun(begin + Duration::from_millis(250)), 2);
+        assert_eq!(begun(begin + Duration::from_secs(60)), 10, "no more than a second's");
+        let mut slow = Pace::new(0.5, begin);
+        assert!(slow.delay(begin).is_zero());
+        assert_eq!(slow.delay(begin), Duration::from_secs(2));
+    }
+}

@@ -1,0 +1,197 @@
+//! How many stream connections there are, of whom, and why others were turned away or closed.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::ledger::Counter;
+
+/// Why a connection was closed by us: a closed list, as metrics need it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// Its source is not on the allow list.
+    NotAllowed,
+    /// There were as many as may be.
+    TooMany,
+    /// There were as many of its source as may be.
+    TooManyOfSource,
+    /// The TLS handshake failed: no version, cipher or certificate in common, or no TLS at all.
+    TlsFailed,
+    /// The TLS handshake took too long.
+    TlsTimeout,
+    /// Its certificate is not one of those that may send.
+    TlsNotAllowed,
+    /// A message was begun and not ended for too long.
+    MessageTimeout,
+    /// Nothing came for too long.
+    Idle,
+}
+
+impl Closed {
+    /// Every reason.
+    pub const ALL: [Self; 8] = [
+        Self::NotAllowed,
+        Self::TooMany,
+        Self::TooManyOfSource,
+        Self::TlsFailed,
+        Self::TlsTimeout,
+        Self::TlsNotAllowed,
+        Self::MessageTimeout,
+        Self::Idle,
+    ];
+
+    /// Its label in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotAllowed => "not_allowed",
+            Self::TooMany => "max_connections",
+            Self::TooManyOfSource => "max_per_source",
+            Self::TlsFailed => "tls_failed",
+            Self::TlsTimeout => "tls_timeout",
+            Self::TlsNotAllowed => "tls_not_allowed",
+            Self::MessageTimeout => "message_timeout",
+            Self::Idle => "idle_timeout",
+        }
+    }
+}
+
+/// Time between two log lines for one reason.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Every connection of a collector.
+#[derive(Debug)]
+pub struct Connections {
+    open: AtomicUsize,
+    accepted: Counter,
+    closed: [Counter; Closed::ALL.len()],
+    logged: Mutex<[Option<Instant>; Closed::ALL.len()]>,
+    by_source: Mutex<HashMap<IpAddr, usize>>,
+    max: usize,
+    max_per_source: usize,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Connections {
+    /// None yet, at most `max`, and `max_per_source` from one address.
+    #[must_use]
+    pub fn new(max: usize, max_per_source: usize) -> Self {
+        Self {
+            open: AtomicUsize::new(0),
+            accepted: Counter::default(),
+            closed: Default::default(),
+            logged: Mutex::default(),
+            by_source: Mutex::default(),
+            max,
+            max_per_source,
+        }
+    }
+
+    /// Connections open now.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Connections accepted so far.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.accepted.get()
+    }
+
+    /// Connections that were closed for a reason.
+    #[must_use]
+    pub fn closed(&self, reason: Closed) -> u64 {
+        self.closed[reason as usize].get()
+    }
+
+    /// Counts a connection that is closed, and tells of it once a minute.
+    pub fn note_closed(&self, reason: Closed, source: Option<IpAddr>, why: &dyn std::fmt::Display) {
+        self.closed[reason as usize].add(1);
+        let logged = &mut lock(&self.logged)[reason as usize];
+        if logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            *logged = Some(Instant::now());
+            let source = source.map_or_else(|| "a local socket".to_owned(), |address| address.to_string());
+            tracing::warn!("closed a connection from {source}: {why} ({}; told once a minute)", reason.name());
+        }
+    }
+
+    /// A place for one more; where there is none, why.
+    ///
+    /// # Errors
+    /// The limit that it would pass; it is counted.
+    pub fn enter(self: &Arc<Self>, source: Option<IpAddr>) -> Result<OpenConnection, Closed> {
+        let below_limit = |open: usize| (open < self.max).then_some(open + 1);
+        if self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, below_limit).is_err() {
+            self.note_closed(Closed::TooMany, source, &format_args!("{} are open (stream.max_connections)", self.max));
+            return Err(Closed::TooMany);
+        }
+        // Takes its place back when it is dropped, also below.
+        let mut open = OpenConnection { connections: Arc::clone(self), source: None };
+        if let Some(address) = source {
+            let mut by_source = lock(&self.by_source);
+            let count = by_source.entry(address).or_default();
+            if *count >= self.max_per_source {
+                drop(by_source);
+                let why =
+                    format_args!("{} of its own are open (stream.max_per_source)", self.max_per_source).to_string();
+                self.note_closed(Closed::TooManyOfSource, source, &why);
+                return Err(Closed::TooManyOfSource);
+            }
+            *count += 1;
+            open.source = source;
+        }
+        self.accepted.add(1);
+        Ok(open)
+    }
+}
+
+/// The place of one connection, given back when dropped.
+#[derive(Debug)]
+pub struct OpenConnection {
+    connections: Arc<Connections>,
+    source: Option<IpAddr>,
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.connections.open.fetch_sub(1, Ordering::AcqRel);
+        let Some(source) = self.source else { return };
+        let mut by_source = lock(&self.connections.by_source);
+        if let Some(count) = by_source.get_mut(&source) {
+            *count -= 1;
+            if *count == 0 {
+                by_source.remove(&source);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_limited_in_all_and_for_each_source_and_given_back() {
+        let connections = Arc::new(Connections::new(3, 2));
+        let (a, b) = (Some([10, 0, 0, 1].into()), Some([10, 0, 0, 2].into()));
+        let first = connections.enter(a).unwrap();
+        let second = connections.enter(a).unwrap();
+        assert_eq!(connections.enter(a).unwrap_err(), Closed::TooManyOfSource);
+        let third = connections.enter(b).unwrap();
+        assert_eq!(connections.enter(b).unwrap_err(), Closed::TooMany);
+        assert_eq!((connections.open(), connections.accepted()), (3, 3));
+        drop((first, third));
+        connections.enter(a).unwrap();
+        let local = connections.enter(None).unwrap();
+        assert_eq!((connections.closed(Closed::TooMany), connections.closed(Closed::TooManyOfSource)), (1, 1));
+        drop((second, local));
+        assert_eq!(connections.open(), 0);
+        assert!(lock(&connections.by_source).is_empty(), "a source that is gone is forgotten");
+    }
+}

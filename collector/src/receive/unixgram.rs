@@ -1,0 +1,90 @@
+//! Datagrams of this machine, as programs send them to /dev/log: nothing is lost, because the kernel lets their senders wait.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::unix::net::UnixDatagram as StdUnixDatagram;
+use std::rc::Rc;
+
+use logboom_segment::{Flags, Source};
+use logboom_syslog::Frame;
+use logboom_udp::clock::realtime_ns;
+use rustix::net::RecvFlags;
+use tokio::io::Interest;
+use tokio::net::UnixDatagram;
+use tokio::sync::watch;
+
+use super::Offered;
+use super::connection::{Shared, count, hear_what_came, message_of, offer_until_kept, wait_while_starving};
+
+/// Datagrams taken before the others get their turn.
+const IN_A_ROW: usize = 256;
+
+/// One socket.
+pub(super) struct LocalDatagrams {
+    socket: UnixDatagram,
+    source: Source,
+    shared: Rc<RefCell<Shared>>,
+}
+
+impl LocalDatagrams {
+    pub(super) fn new(socket: StdUnixDatagram, listener: u8, shared: Rc<RefCell<Shared>>) -> io::Result<Self> {
+        let source = Source { address: None, port: 0, listener };
+        Ok(Self { socket: UnixDatagram::from_std(socket)?, source, shared })
+    }
+
+    /// Until stopped; then what had come.
+    pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut stopped = false;
+        loop {
+            wait_while_starving(&self.shared).await;
+            tokio::select! {
+                biased;
+                ready = tokio::task::unconstrained(self.socket.readable()) => if ready.is_err() { return },
+                _ = stop.wait_for(|stop| *stop), if !stopped => {
+                    stopped = true;
+                    hear_what_came().await;
+                    continue;
+                }
+                () = std::future::ready(()), if stopped => return,
+            }
+            for _ in 0..IN_A_ROW {
+                if !self.take_one().await {
+                    break;
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Whether there was one.
+    async fn take_one(&self) -> bool {
+        let unkept = {
+            let Shared { feed, scratch, limits, .. } = &mut *self.shared.borrow_mut();
+            // TRUNC gives the length also of what the buffer was too small for (recv(2)).
+            let receive = || Ok(rustix::net::recv(&self.socket, &mut scratch[..], RecvFlags::TRUNC)?);
+            let (filled, length) = match self.socket.try_io(Interest::READABLE, receive) {
+                Ok(received) => received,
+                Err(error) => {
+                    if error.kind() != io::ErrorKind::WouldBlock {
+                        tracing::debug!("receiving from a local socket: {error}");
+                    }
+                    return false;
+                }
+            };
+            let bytes = &scratch[..filled.min(limits.message_bytes_max)];
+            let frame = Frame { bytes, original_length: u32::try_from(length).unwrap_or(u32::MAX) };
+            let message = message_of(&frame, self.source, realtime_ns(), Flags::NONE);
+            if feed.offer_or_wait(&message) == Offered::NoBlock {
+                Some((bytes.to_vec(), frame.original_length))
+            } else {
+                count(feed, self.source.listener, 1, bytes.len() as u64, u64::from(frame.is_truncated()));
+                None
+            }
+        };
+        if let Some((bytes, original_length)) = unkept {
+            let frame = Frame { bytes: &bytes, original_length };
+            offer_until_kept(&self.shared, &frame, self.source, Flags::NONE).await;
+        }
+        true
+    }
+}
