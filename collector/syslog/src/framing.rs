@@ -4,13 +4,14 @@
 //!
 //! * *octet counting* (section 3.4.1), `MSG-LEN SP MSG`: only if the first bytes are a digit 1 to 9, at most six more
 //!   digits, a space and `<`;
-//! * *LF framing* (section 3.4.2), `MSG LF`: everything else.
+//! * *LF framing* (section 3.4.2), `MSG LF`: everything else. That section knows senders that end messages with NUL instead
+//!   (Python's SysLogHandler is one): a NUL ends a message too, stays its last byte, and an LF behind it is passed over.
 //!
 //! A message longer than the limit is cut, and its length still counted. Between counted messages an LF is passed over
 //! (senders that end a counted message with LF without counting it); any other bytes that are no count are taken as one
 //! message up to the next LF, where counting goes on: nothing is thrown away to find the way back.
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 /// Most digits of an octet count. Bounds the count before it is computed (CVE-2018-16881, CVE-2022-24903).
 pub const OCTET_COUNT_DIGITS_MAX: usize = 7;
@@ -63,13 +64,23 @@ pub struct Framer {
     given: bool,
     /// More may be put aside.
     may_hold: bool,
+    /// The last message ended with NUL: an LF here belongs to it.
+    after_nul: bool,
 }
 
 impl Framer {
     /// A framer for a new connection that cuts messages at `message_bytes_max`.
     #[must_use]
     pub fn new(message_bytes_max: usize) -> Self {
-        Self { message_bytes_max, state: State::First, pending: Vec::new(), beyond: 0, given: false, may_hold: true }
+        Self {
+            message_bytes_max,
+            state: State::First,
+            pending: Vec::new(),
+            beyond: 0,
+            given: false,
+            may_hold: true,
+            after_nul: false,
+        }
     }
 
     /// Memory held for the part of a message that has not ended yet, bytes.
@@ -164,14 +175,20 @@ impl Framer {
     }
 
     fn read_line<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Option<Frame<'s>> {
-        let Some(end) = memchr(b'\n', input) else {
+        if !input.is_empty() && std::mem::take(&mut self.after_nul) && input[0] == b'\n' {
+            *input = &input[1..];
+        }
+        let is_resync = self.state == State::Resync;
+        let end = if is_resync { memchr(b'\n', input) } else { memchr2(b'\n', 0, input) };
+        let Some(end) = end else {
             self.put_aside(input);
             *input = &[];
             return None;
         };
-        let line = &input[..end];
+        self.after_nul = input[end] == 0;
+        let line = &input[..end + usize::from(self.after_nul)];
         *input = &input[end + 1..];
-        if self.state == State::Resync {
+        if is_resync {
             self.state = State::Count;
         }
         Some(self.complete(line))

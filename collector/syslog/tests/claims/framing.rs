@@ -1,6 +1,7 @@
 //! Where messages begin and end on a stream.
 
 use logboom_syslog::Framer;
+use logboom_syslog::HELD_ALWAYS_BYTES;
 use proptest::prelude::*;
 
 /// What came out: bytes and original length.
@@ -90,6 +91,32 @@ fn a_count_of_ten_million_and_an_endless_line_ask_for_no_memory() {
     assert_eq!(frames_of(&reads, 5000).1.unwrap(), (vec![b'x'; 5000], 100_000));
 }
 
+#[test]
+fn a_nul_ends_a_message_too_and_stays_with_it() {
+    let (frames, rest) = texts("<1>one\0<1>two\0\n<1>three\n\0\0\n\n<1>last");
+    assert_eq!(frames, ["<1>one\0", "<1>two\0", "<1>three", "\0", "\0", ""]);
+    assert_eq!(rest.as_deref(), Some("<1>last"));
+    let (frames, _) = texts("5 <1>a\0 5 <1>b\0");
+    assert_eq!(frames[0], "<1>a\0", "what is counted may hold one");
+}
+
+#[test]
+fn what_may_not_be_held_is_cut_and_a_message_that_comes_whole_is_not() {
+    let mut framer = Framer::new(5_000);
+    framer.set_may_hold(false);
+    let long = [&[b'x'; 1_000][..], &[b'y'; 1_000], b"\n"].concat();
+    let mut whole = &long[..];
+    assert_eq!(framer.next(&mut whole).map(|frame| (frame.bytes.len(), frame.original_length)), Some((2_000, 2_000)));
+    let (mut begun, mut ended) = (&long[..1_000], &long[1_000..]);
+    assert!(framer.next(&mut begun).is_none() && framer.is_within_message());
+    assert!(framer.memory_bytes() <= 2 * HELD_ALWAYS_BYTES, "{} B", framer.memory_bytes());
+    // Nothing is put behind the gap, also when more may be held again.
+    framer.set_may_hold(true);
+    let cut = framer.next(&mut ended).unwrap();
+    assert_eq!((cut.bytes, cut.original_length), (&[b'x'; HELD_ALWAYS_BYTES][..], 2_000));
+    assert!(!framer.is_within_message());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -98,7 +125,7 @@ proptest! {
         stream in proptest::collection::vec(
             prop_oneof![
                 Just(b"6 <1>one".to_vec()), Just(b"3 abc".to_vec()), Just(b"\n".to_vec()), Just(b"line\n".to_vec()),
-                Just(b"123".to_vec()), Just(b" ".to_vec()), Just(b"<".to_vec()),
+                Just(b"123".to_vec()), Just(b" ".to_vec()), Just(b"<".to_vec()), Just(vec![0]), Just(b"<2>nul\0".to_vec()),
                 proptest::collection::vec(any::<u8>(), 0..5),
             ],
             0..12,
