@@ -17,9 +17,10 @@ use crate::message::{Content, Format, Severities, Text};
 use crate::report::{Report, Verdict};
 use crate::run::{Order, RunError, run, stop_on_signals};
 use crate::send::Framing;
+use crate::send::tls::TlsOptions;
 use crate::sink::{Sink, SinkOrder, Taken, Work};
 use crate::tag::{FLOWS_MAX, SEQUENCE_MAX};
-use crate::target::Target;
+use crate::target::{Target, Transport};
 use crate::verify::{Verification, verdict, verify};
 
 /// How long a run lasts where neither --duration nor --count says.
@@ -52,7 +53,7 @@ enum Command {
 
 #[derive(Args)]
 struct Run {
-    /// Where to send: udp://HOST:PORT or tcp://HOST:PORT.
+    /// Where to send: udp://HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT, unix:///PATH (a stream) or unixgram:///PATH.
     target: Target,
     /// Messages a second, such as 200k, or max.
     #[arg(long, default_value = "10k", value_parser = parse_rate)]
@@ -69,12 +70,14 @@ struct Run {
     /// Take the texts from the lines of a file, in turn; each gets a header and a tag.
     #[arg(long, value_name = "FILE")]
     corpus: Option<PathBuf>,
-    /// Source ports (UDP) or connections (TCP) to send from.
+    /// Sockets (udp, unixgram) or connections (tcp, tls, unix) to send from.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(FLOWS_MAX)))]
     flows: u32,
-    /// How messages are told apart on a stream.
-    #[arg(long, value_enum, default_value_t = Framing::Lf)]
-    framing: Framing,
+    /// How messages are told apart on a stream; lf unless given, but octet for tls (RFC 5425 section 4.3).
+    #[arg(long, value_enum)]
+    framing: Option<Framing>,
+    #[command(flatten)]
+    tls: TlsOptions,
     /// Header of the messages.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -197,7 +200,11 @@ fn run_run(command: &Run) -> Result<u8, (u8, String)> {
         rate,
         count: count(rate, command.duration, command.count).map_err(|error| (USAGE, error))?,
         flows: command.flows,
-        framing: command.framing,
+        framing: command.framing.unwrap_or(match command.target.transport {
+            Transport::Tls => Framing::Octet,
+            _ => Framing::Lf,
+        }),
+        tls: command.tls.clone(),
         gso: usize::from(command.gso),
         content: Content {
             text: match &command.corpus {
@@ -215,7 +222,7 @@ fn run_run(command: &Run) -> Result<u8, (u8, String)> {
     }
     let report = run(&order).map_err(|error| {
         let code = match error {
-            RunError::Message(_) => USAGE,
+            RunError::Message(_) | RunError::Tls(_) => USAGE,
             RunError::Preflight { .. } => PREFLIGHT_FAILED,
             RunError::System { .. } => RUNTIME_ERROR,
         };

@@ -6,7 +6,7 @@
 //! * [`tag`]: what makes a message findable and checkable;
 //! * [`message`]: the messages, made before the clock starts;
 //! * [`pacer`]: when each is due; pure;
-//! * [`send`]: onto the wire, by UDP or TCP;
+//! * [`send`]: onto the wire, by UDP, TCP, TLS, or sockets of this machine;
 //! * [`run`]: one run from plan to report;
 //! * `report`: what was planned and sent, as `run.json`;
 //! * [`sink`]: reference receivers, to compare a collector with;

@@ -1,7 +1,6 @@
 //! One run: made ready, sent on schedule by a thread of its own, watched from another.
 
 use std::io::{self, IsTerminal};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -12,6 +11,8 @@ use logboom_syslog::Severity;
 use crate::message::{Content, MessageError, Messages};
 use crate::pacer::{Pacer, Step};
 use crate::report::{Environment, Plan, Report, SCHEMA, Verdict, broken_plan};
+use crate::send::connection::Connection;
+use crate::send::tls::{Tls, TlsError, TlsOptions};
 use crate::send::{Flows, Framing};
 use crate::tag::{RunTag, Tag};
 use crate::target::{Target, Transport};
@@ -32,6 +33,8 @@ pub struct Order {
     pub flows: u32,
     /// Framing on streams.
     pub framing: Framing,
+    /// What TLS is made with.
+    pub tls: TlsOptions,
     /// Datagrams that go to the kernel as one (UDP_SEGMENT).
     pub gso: usize,
     /// The messages.
@@ -48,6 +51,9 @@ pub enum RunError {
     /// The messages cannot be made.
     #[error(transparent)]
     Message(#[from] MessageError),
+    /// There can be no TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The target cannot be reached.
     #[error("{target}: {why}")]
     Preflight {
@@ -86,9 +92,8 @@ pub fn run(order: &Order) -> Result<Report, RunError> {
     let number =
         getrandom::u32().map_err(|error| RunError::System { what: "a random run tag", error: error.into() })?;
     let messages = Messages::make(&order.content, RunTag::new(number), order.seed)?;
-    let refused = |why| RunError::Preflight { target: order.target.clone(), why };
-    let address = order.target.resolve().map_err(refused)?;
-    let flows = open(order, address).map_err(|error| refused(error.to_string()))?;
+    let tls = Tls::load(&order.tls, &order.target)?;
+    let flows = open(order, tls.as_ref()).map_err(|why| RunError::Preflight { target: order.target.clone(), why })?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(&stop).map_err(|error| RunError::System { what: "a signal handler", error })?;
     let sent_so_far = AtomicU64::new(0);
@@ -114,11 +119,19 @@ pub(crate) fn stop_on_signals(stop: &Arc<AtomicBool>) -> io::Result<()> {
     Ok(())
 }
 
-fn open(order: &Order, to: SocketAddr) -> io::Result<Flows> {
-    match order.target.transport {
-        Transport::Udp => Flows::udp(to, order.flows, order.gso),
-        Transport::Tcp => Flows::tcp(to, order.flows, order.framing),
-    }
+fn open(order: &Order, tls: Option<&Tls>) -> Result<Flows, String> {
+    let Order { target, flows, framing, .. } = order;
+    let opened = match (target.transport, tls) {
+        (Transport::Udp, _) => Flows::udp(target.resolve()?, *flows, order.gso),
+        (Transport::Unixgram, _) => Flows::unixgram(target.path(), *flows),
+        (Transport::Unix, _) => Flows::streams(*flows, *framing, || Connection::unix(target.path())),
+        (Transport::Tcp | Transport::Tls, tls) => {
+            let to = target.resolve()?;
+            let connect = || tls.map_or_else(|| Connection::tcp(to), |tls| Connection::tls(to, tls));
+            Flows::streams(*flows, *framing, connect)
+        }
+    };
+    opened.map_err(|error| error.to_string())
 }
 
 /// Sends the plan. Groups go to the flows in turn.
@@ -206,12 +219,11 @@ fn watch(order: &Order, sent_so_far: &AtomicU64, is_finished: &dyn Fn() -> bool)
 fn report(order: &Order, run: u32, messages: &Messages, sent: &Sent) -> Report {
     let total: u64 = sent.by_flow.iter().sum();
     let elapsed_seconds = sent.elapsed.as_secs_f64();
-    let is_stream = order.target.transport == Transport::Tcp;
     let plan = Plan {
         rate: order.rate,
         count: order.count,
         flows: order.flows,
-        framing: is_stream.then_some(order.framing),
+        framing: order.target.transport.is_stream().then_some(order.framing),
         gso: order.gso,
         format: order.content.format,
         severities: order.content.severities.to_string(),

@@ -1,19 +1,21 @@
 //! Onto the wire: groups of messages, each group to one flow.
 //!
-//! A UDP flow is a socket of its own (a source port of its own, so that a collector's sockets share the flows), a TCP flow
-//! a connection. What the kernel was given is sent; what it refuses for want of memory is offered again.
+//! A flow of datagrams is a socket of its own (with UDP a source port of its own, so that a collector's sockets share
+//! the flows), a flow on a stream a connection. What the kernel was given is sent; what it refuses for want of memory
+//! is offered again.
 
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::time::Duration;
 
 use logboom_udp::SendBatch;
 
-/// Time to connect.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub mod connection;
+pub mod tls;
 
-/// Time that a collector has to take what a connection still holds, and to close it.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+use connection::Connection;
 
 /// Pause before a message that the kernel had no memory for is offered again.
 const NO_MEMORY_SLEEP: Duration = Duration::from_micros(100);
@@ -37,10 +39,19 @@ pub enum Flows {
         /// The current group.
         batch: Box<SendBatch>,
     },
-    /// Streams.
-    Tcp {
+    /// Datagrams of this machine.
+    Unixgram {
         /// One a flow.
-        connections: Vec<TcpStream>,
+        sockets: Vec<UnixDatagram>,
+        /// The current group.
+        bytes: Vec<u8>,
+        /// Where each datagram ends in `bytes`.
+        ends: Vec<usize>,
+    },
+    /// Streams.
+    Streams {
+        /// One a flow.
+        connections: Vec<Connection>,
         /// How messages are told apart.
         framing: Framing,
         /// The current group.
@@ -49,8 +60,8 @@ pub enum Flows {
 }
 
 impl Flows {
-    /// `count` sockets that send to `to`, up to `gso` datagrams of one length as one. They stay unconnected: a connected one would swallow every second datagram
-    /// after a port-unreachable, in silence.
+    /// `count` sockets that send to `to`, up to `gso` datagrams of one length as one. They stay unconnected: a connected
+    /// one would swallow every second datagram after a port-unreachable, in silence.
     ///
     /// # Errors
     /// What socket(2) and bind(2) say.
@@ -60,18 +71,28 @@ impl Flows {
         Ok(Self::Udp { sockets, batch: Box::new(SendBatch::new(to, gso)) })
     }
 
-    /// `count` connections to `to`.
+    /// `count` sockets that send to the one named `to`. They are connected, and so end with a collector that goes away,
+    /// instead of finding the one that takes its place: what the first had not read is lost, and the run must say so.
     ///
     /// # Errors
-    /// What connect(2) says.
-    pub fn tcp(to: SocketAddr, count: u32, framing: Framing) -> io::Result<Self> {
+    /// What socket(2) and connect(2) say.
+    pub fn unixgram(to: &Path, count: u32) -> io::Result<Self> {
         let connect = |_| {
-            let connection = TcpStream::connect_timeout(&to, CONNECT_TIMEOUT)?;
-            connection.set_nodelay(true)?; // A group is a segment; the next must not wait for an acknowledgement.
-            Ok(connection)
+            let socket = UnixDatagram::unbound()?;
+            socket.connect(to)?;
+            Ok(socket)
         };
-        let connections = (0..count).map(connect).collect::<io::Result<_>>()?;
-        Ok(Self::Tcp { connections, framing, bytes: Vec::new() })
+        let sockets = (0..count).map(connect).collect::<io::Result<_>>()?;
+        Ok(Self::Unixgram { sockets, bytes: Vec::new(), ends: Vec::new() })
+    }
+
+    /// `count` streams that `connect` makes.
+    ///
+    /// # Errors
+    /// What `connect` says.
+    pub fn streams(count: u32, framing: Framing, connect: impl Fn() -> io::Result<Connection>) -> io::Result<Self> {
+        let connections = (0..count).map(|_| connect()).collect::<io::Result<_>>()?;
+        Ok(Self::Streams { connections, framing, bytes: Vec::new() })
     }
 
     /// Flows there are.
@@ -79,7 +100,8 @@ impl Flows {
     pub fn len(&self) -> usize {
         match self {
             Self::Udp { sockets, .. } => sockets.len(),
-            Self::Tcp { connections, .. } => connections.len(),
+            Self::Unixgram { sockets, .. } => sockets.len(),
+            Self::Streams { connections, .. } => connections.len(),
         }
     }
 
@@ -93,11 +115,15 @@ impl Flows {
     pub fn push(&mut self, message_bytes: usize, write: impl FnOnce(&mut Vec<u8>)) {
         match self {
             Self::Udp { batch, .. } => batch.push_with(write),
-            Self::Tcp { framing: Framing::Lf, bytes, .. } => {
+            Self::Unixgram { bytes, ends, .. } => {
+                write(bytes);
+                ends.push(bytes.len());
+            }
+            Self::Streams { framing: Framing::Lf, bytes, .. } => {
                 write(bytes);
                 bytes.push(b'\n');
             }
-            Self::Tcp { framing: Framing::Octet, bytes, .. } => {
+            Self::Streams { framing: Framing::Octet, bytes, .. } => {
                 let _ = write!(bytes, "{message_bytes} ");
                 write(bytes);
             }
@@ -107,15 +133,24 @@ impl Flows {
     /// Sends the current group on flow `flow`. Returns how often the kernel had no memory for it.
     ///
     /// # Errors
-    /// What sendmmsg(2) or write(2) say; part of the group may have been sent.
+    /// What sendmmsg(2), send(2) or write(2) say; part of the group may have been sent.
     pub fn send(&mut self, flow: usize) -> io::Result<u64> {
         match self {
             Self::Udp { sockets, batch } => {
-                let sent = send_datagrams(&sockets[flow], batch);
+                let sent = send_all(batch.len(), |first| batch.send(&sockets[flow], first));
                 batch.clear();
                 sent
             }
-            Self::Tcp { connections, bytes, .. } => {
+            Self::Unixgram { sockets, bytes, ends } => {
+                let sent = send_all(ends.len(), |number| {
+                    let start = number.checked_sub(1).map_or(0, |before| ends[before]);
+                    sockets[flow].send(&bytes[start..ends[number]]).map(|_| 1)
+                });
+                bytes.clear();
+                ends.clear();
+                sent
+            }
+            Self::Streams { connections, bytes, .. } => {
                 let written = connections[flow].write_all(bytes);
                 bytes.clear();
                 written.map(|()| 0)
@@ -129,23 +164,19 @@ impl Flows {
     /// # Errors
     /// When a collector does not close a connection in time.
     pub fn finish(self) -> io::Result<()> {
-        let Self::Tcp { connections, .. } = self else { return Ok(()) };
-        for connection in &connections {
-            connection.shutdown(Shutdown::Write)?;
-        }
-        for mut connection in connections {
-            connection.set_read_timeout(Some(CLOSE_TIMEOUT))?;
-            while connection.read(&mut [0; 1024])? > 0 {}
-        }
-        Ok(())
+        let Self::Streams { mut connections, .. } = self else { return Ok(()) };
+        connections.iter_mut().try_for_each(Connection::close_write)?;
+        connections.into_iter().try_for_each(Connection::await_close)
     }
 }
 
-fn send_datagrams(socket: &UdpSocket, batch: &mut SendBatch) -> io::Result<u64> {
+/// Has `send` send datagrams from a number on and say how many the kernel took, until it took all `count`. Returns how
+/// often it had no memory for one.
+fn send_all(count: usize, mut send: impl FnMut(usize) -> io::Result<usize>) -> io::Result<u64> {
     const ENOBUFS: i32 = 105; // errno(3); std has no kind for it.
     let (mut sent, mut refused) = (0, 0);
-    while sent < batch.len() {
-        match batch.send(socket, sent) {
+    while sent < count {
+        match send(sent) {
             Ok(more) => sent += more,
             Err(error) if error.raw_os_error() == Some(ENOBUFS) || error.kind() == io::ErrorKind::WouldBlock => {
                 refused += 1;
@@ -155,4 +186,21 @@ fn send_datagrams(socket: &UdpSocket, batch: &mut SendBatch) -> io::Result<u64> 
         }
     }
     Ok(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_refuses_for_want_of_memory_is_offered_again() {
+        let (no_buffers, would_block) = (io::Error::from_raw_os_error(105), io::ErrorKind::WouldBlock.into());
+        let mut answers = [Ok(1), Err(no_buffers), Err(would_block), Ok(2)].into_iter();
+        let mut offered = Vec::new();
+        let refused = send_all(3, |first| {
+            offered.push(first);
+            answers.next().unwrap()
+        });
+        assert_eq!((refused.unwrap(), offered), (2, vec![0, 1, 1, 1]));
+    }
 }

@@ -2,6 +2,8 @@
 //!
 //! * `delivery`: `verify` reports exactly what is missing, doubled, swapped and changed, first and last message included;
 //! * `sending`: what `run` says it sent is what arrives, on schedule and in order;
+//! * `local`: the same over sockets of this machine, where a full queue makes the sender wait;
+//! * `tls`: the same encrypted, to the collector that was meant and to no other;
 //! * `refusals`: bad input and broken plans have their own exit codes and one clear line.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -10,6 +12,8 @@ mod claims {
     pub(crate) mod support;
 
     mod delivery;
+    mod local;
     mod refusals;
     mod sending;
+    mod tls;
 }

@@ -16,6 +16,13 @@ fn bad_usage_is_told_with_exit_code_2() {
         (&["run", "udp://127.0.0.1:1", "--flows", "0"], "0 is not in"),
         (&["run", "udp://127.0.0.1:1", "--rate", "max"], "--rate max needs --count"),
         (&["run", "udp://127.0.0.1:1", "--corpus", "/nonexistent"], "--corpus /nonexistent"),
+        (&["run", "unix://socket"], "the path must be absolute"),
+        (&["run", "tls://127.0.0.1:1"], "tls://127.0.0.1:1 needs --tls-ca FILE"),
+        (&["run", "tls://127.0.0.1:1", "--tls-ca", "/nonexistent"], "--tls-ca /nonexistent: No such file"),
+        (&["run", "tls://127.0.0.1:1", "--tls-cert", "x"], "--tls-key <FILE>"),
+        (&["run", "tls://127.0.0.1:1", "--tls-key", "x"], "--tls-cert <FILE>"),
+        (&["run", "tcp://127.0.0.1:1", "--tls-ca", "x"], "tcp://127.0.0.1:1 is not encrypted"),
+        (&["run", "tcp://127.0.0.1:1", "--tls-name", "x"], "tcp://127.0.0.1:1 is not encrypted"),
         (&["verify", "--run", "/nonexistent", "x"], "cannot read /nonexistent"),
     ] {
         let stderr = refused(arguments, 2);
@@ -28,6 +35,10 @@ fn a_target_that_is_not_there_is_told_with_exit_code_3() {
     // Port 1 of the loopback interface: nobody listens there.
     let stderr = refused(&["run", "tcp://127.0.0.1:1"], 3);
     assert!(stderr.contains("tcp://127.0.0.1:1: Connection refused"), "{stderr}");
+    for url in ["unix:///nonexistent", "unixgram:///nonexistent"] {
+        let stderr = refused(&["run", url], 3);
+        assert!(stderr.contains(&format!("{url}: No such file or directory")), "{stderr}");
+    }
     let stderr = refused(&["run", "udp://no-such-host.invalid:514"], 3);
     assert!(stderr.contains("no-such-host.invalid"), "{stderr}");
 }

@@ -2,7 +2,7 @@ use std::collections::{HashMap, HashSet};
 
 use loadgen::tag::{Found, RunTag};
 
-use super::support::{loadgen, read_report, run_over_tcp, run_over_udp, text, verify};
+use super::support::{assert_all_came, loadgen, messages, read_report, run_over_tcp, run_over_udp, text, verify};
 
 #[test]
 fn every_flow_has_a_source_port_and_numbers_without_gaps() {
@@ -47,28 +47,8 @@ fn streams_carry_the_same_messages_in_either_framing() {
             ["--rate", "20k", "--count", "2000", "--flows", "3", "--framing", framing, "-o", run.to_str().unwrap()];
         let (output, streams) = run_over_tcp(3, &arguments);
         assert!(matches!(output.status.code(), Some(0 | 4)), "{output:?}");
-        let mut lines = Vec::new();
-        for stream in streams {
-            let mut rest = &stream[..];
-            while !rest.is_empty() {
-                let (message, after) = if framing == "lf" {
-                    let end = rest.iter().position(|byte| *byte == b'\n').unwrap();
-                    (&rest[..end], &rest[end + 1..])
-                } else {
-                    let space = rest.iter().position(|byte| *byte == b' ').unwrap();
-                    let length: usize = text(&rest[..space]).parse().unwrap();
-                    rest[space + 1..].split_at(length)
-                };
-                assert_eq!(message.len(), 200);
-                lines.extend_from_slice(message);
-                lines.push(b'\n');
-                rest = after;
-            }
-        }
-        let stored = directory.path().join("stored.log");
-        std::fs::write(&stored, lines).unwrap();
-        let (found, _) = verify(&run, &stored);
-        assert_eq!((&found["stored"], &found["lost"], &found["corrupted"]), (&2000.into(), &0.into(), &0.into()));
+        let came: Vec<_> = streams.iter().flat_map(|stream| messages(stream, framing)).collect();
+        assert_all_came(&run, &came, 2000);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The program, and receivers that keep what arrives.
 
+use std::io::Read;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -48,20 +49,64 @@ pub(crate) fn run_over_udp(arguments: &[&str]) -> (Output, Vec<(Vec<u8>, SocketA
 pub(crate) fn run_over_tcp(connections: usize, arguments: &[&str]) -> (Output, Vec<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = format!("tcp://{}", listener.local_addr().unwrap());
+    run_over_streams(&target, connections, arguments, || listener.accept().unwrap().0)
+}
+
+/// Sends to a receiver of ours, whose next connection `accept` waits for, and returns what came on each.
+pub(crate) fn run_over_streams<S: Read + Send>(
+    target: &str,
+    connections: usize,
+    arguments: &[&str],
+    accept: impl Fn() -> S + Sync,
+) -> (Output, Vec<Vec<u8>>) {
     std::thread::scope(|scope| {
         let receiver = scope.spawn(|| {
-            let streams: Vec<_> = (0..connections).map(|_| listener.accept().unwrap().0).collect();
-            let read = |mut stream| {
+            let read = |mut stream: S| {
                 let mut bytes = Vec::new();
-                std::io::Read::read_to_end(&mut stream, &mut bytes).unwrap();
+                stream.read_to_end(&mut bytes).unwrap();
                 bytes
             };
-            let readers: Vec<_> = streams.into_iter().map(|stream| scope.spawn(move || read(stream))).collect();
+            // Read from at once: a handshake is over before the next connection comes.
+            let readers: Vec<_> = (0..connections)
+                .map(|_| {
+                    let stream = accept();
+                    scope.spawn(move || read(stream))
+                })
+                .collect();
             readers.into_iter().map(|reader| reader.join().unwrap()).collect()
         });
-        let output = loadgen(&[&["run", &target], arguments].concat());
+        let output = loadgen(&[&["run", target], arguments].concat());
         (output, receiver.join().unwrap())
     })
+}
+
+/// The messages of a stream, in either framing.
+pub(crate) fn messages<'a>(stream: &'a [u8], framing: &str) -> Vec<&'a [u8]> {
+    let mut messages = Vec::new();
+    let mut rest = stream;
+    while !rest.is_empty() {
+        let (message, after) = if framing == "lf" {
+            let end = rest.iter().position(|byte| *byte == b'\n').unwrap();
+            (&rest[..end], &rest[end + 1..])
+        } else {
+            let space = rest.iter().position(|byte| *byte == b' ').unwrap();
+            let length: usize = text(&rest[..space]).parse().unwrap();
+            rest[space + 1..].split_at(length)
+        };
+        messages.push(message);
+        rest = after;
+    }
+    messages
+}
+
+/// Fails unless the messages are the `count` of 200 B that the run `run` says it sent, each once and as it was.
+pub(crate) fn assert_all_came(run: &Path, messages: &[&[u8]], count: u64) {
+    assert!(messages.iter().all(|message| message.len() == 200));
+    let stored = run.with_file_name("stored.log");
+    std::fs::write(&stored, messages.join(&b'\n')).unwrap();
+    let (found, _) = verify(run, &stored);
+    let counts = ["sent", "stored", "examined", "lost", "corrupted"].map(|field| found[field].as_u64().unwrap());
+    assert_eq!(counts, [count, count, count, 0, 0]);
 }
 
 /// The JSON and the exit code of `verify`.
