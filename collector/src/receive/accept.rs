@@ -211,6 +211,7 @@ async fn begin_tls(
         done = tokio::time::timeout(timeout, handshake) => done,
         // Nothing was sent yet that could be lost.
         _ = stop.wait_for(|stop| *stop) => return,
+        () = open.is_to_make_room() => return open.note_made_room(),
     };
     let closed = |reason: Closed, why: &dyn std::fmt::Display| {
         shared.borrow().connections.note_closed(reason, source.address, why);

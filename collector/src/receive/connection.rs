@@ -102,7 +102,7 @@ pub(super) struct Connection<S> {
     /// When the message began that has not ended yet.
     begun: Option<Instant>,
     shared: Rc<RefCell<Shared>>,
-    _open: OpenConnection,
+    open: OpenConnection,
 }
 
 struct Waiting {
@@ -128,7 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             heard: Instant::now(),
             begun: None,
             shared: Rc::clone(shared),
-            _open: open,
+            open,
         }
     }
 
@@ -139,10 +139,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             wait_while_starving(&self.shared).await;
             let deadline = self.deadline();
             let wait = deadline.map_or(Duration::MAX, |(at, _)| at.saturating_duration_since(Instant::now()));
+            let Self { stream, source, shared, open, .. } = &mut self;
             tokio::select! {
                 biased;
                 // Tokio would now and then say that there is nothing, to be fair to others; after a stop that would be believed.
-                read = tokio::task::unconstrained(poll_fn(|context| self.poll_read(context))) => match read {
+                read = tokio::task::unconstrained(poll_fn(|context| poll_read(stream, source, shared, context))) => match read {
                     Some(bytes) => self.take_read(bytes).await,
                     None => break,
                 },
@@ -153,6 +154,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 // Stopped: what had arrived was there.
                 () = std::future::ready(()), if stopped.is_some() => break,
+                () = open.is_to_make_room() => {
+                    open.note_made_room();
+                    break;
+                }
                 () = tokio::time::sleep(wait), if deadline.is_some() => {
                     self.note_deadline(deadline.map(|(_, reason)| reason));
                     break;
@@ -182,19 +187,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             _ => &"nothing came (stream.idle_timeout)",
         };
         shared.connections.note_closed(reason.unwrap_or(Closed::Idle), self.source.address, why);
-    }
-
-    /// Reads once, into the buffer that all share; `None` at the end of the stream.
-    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Option<usize>> {
-        let shared = &mut *self.shared.borrow_mut();
-        let mut buffer = ReadBuf::new(&mut shared.scratch);
-        let read = ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer));
-        if let Err(error) = read {
-            tracing::debug!("reading from {:?}: {error}", self.source);
-            return Poll::Ready(None);
-        }
-        let bytes = buffer.filled().len();
-        Poll::Ready((bytes > 0).then_some(bytes))
     }
 
     /// Takes every whole message of what was read.
@@ -242,6 +234,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             bytes += frame.bytes.len() as u64;
             truncated += u64::from(frame.is_truncated());
         }
+        if messages > 0 {
+            self.open.note_message();
+        }
         count(&mut shared.feed, self.source.listener, messages, bytes, truncated);
         shared.sequences.take(&mut shared.numbered);
         self.note_held(shared, messages > 0);
@@ -274,6 +269,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // TLS says so before it closes (RFC 8446 section 6.1); to who does not listen any more, that does not matter.
         let _ = tokio::time::timeout(LAST_WRITE_MAX, self.stream.shutdown()).await;
     }
+}
+
+/// Reads once, into the buffer that all share; `None` at the end of the stream.
+fn poll_read(
+    stream: &mut (impl AsyncRead + Unpin),
+    source: &Source,
+    shared: &RefCell<Shared>,
+    context: &mut Context<'_>,
+) -> Poll<Option<usize>> {
+    let shared = &mut *shared.borrow_mut();
+    let mut buffer = ReadBuf::new(&mut shared.scratch);
+    if let Err(error) = ready!(Pin::new(stream).poll_read(context, &mut buffer)) {
+        tracing::debug!("reading from {source:?}: {error}");
+        return Poll::Ready(None);
+    }
+    let bytes = buffer.filled().len();
+    Poll::Ready((bytes > 0).then_some(bytes))
 }
 
 /// Reads nothing while another connection has no block for what it has read.

@@ -1,10 +1,15 @@
 //! How many stream connections there are, of whom, and why others were turned away or closed.
+//!
+//! When there are as many as may be, the one that has been silent longest since it came makes room: a message loses nothing
+//! by that, and who opens connections only to hold them does not keep out those who have something to say.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
 
 use crate::ledger::Counter;
 
@@ -13,8 +18,10 @@ use crate::ledger::Counter;
 pub enum Closed {
     /// Its source is not on the allow list.
     NotAllowed,
-    /// There were as many as may be.
+    /// There were as many as may be, and each had sent something.
     TooMany,
+    /// It had sent nothing yet, and another needed its place.
+    MadeRoom,
     /// There were as many of its source as may be.
     TooManyOfSource,
     /// The TLS handshake failed: no version, cipher or certificate in common, or no TLS at all.
@@ -31,9 +38,10 @@ pub enum Closed {
 
 impl Closed {
     /// Every reason.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NotAllowed,
         Self::TooMany,
+        Self::MadeRoom,
         Self::TooManyOfSource,
         Self::TlsFailed,
         Self::TlsTimeout,
@@ -48,6 +56,7 @@ impl Closed {
         match self {
             Self::NotAllowed => "not_allowed",
             Self::TooMany => "max_connections",
+            Self::MadeRoom => "made_room",
             Self::TooManyOfSource => "max_per_source",
             Self::TlsFailed => "tls_failed",
             Self::TlsTimeout => "tls_timeout",
@@ -61,6 +70,9 @@ impl Closed {
 /// Time between two log lines for one reason.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
+/// Connections that are told to make room, and still close, beyond those that may be.
+const CLOSING_MAX: usize = 64;
+
 /// Every connection of a collector.
 #[derive(Debug)]
 pub struct Connections {
@@ -69,8 +81,16 @@ pub struct Connections {
     closed: [Counter; Closed::ALL.len()],
     logged: Mutex<[Option<Instant>; Closed::ALL.len()]>,
     by_source: Mutex<HashMap<IpAddr, usize>>,
+    newcomers: Mutex<Newcomers>,
     max: usize,
     max_per_source: usize,
+}
+
+/// Those that have sent no message yet, by when they came, and how each is told to make room.
+#[derive(Debug, Default)]
+struct Newcomers {
+    next: u64,
+    waiting: BTreeMap<u64, Arc<Notify>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -87,6 +107,7 @@ impl Connections {
             closed: Default::default(),
             logged: Mutex::default(),
             by_source: Mutex::default(),
+            newcomers: Mutex::default(),
             max,
             max_per_source,
         }
@@ -121,18 +142,23 @@ impl Connections {
         }
     }
 
-    /// A place for one more; where there is none, why.
+    /// A place for one more, if need be that of one that has sent nothing; where there is none, why.
     ///
     /// # Errors
     /// The limit that it would pass; it is counted.
     pub fn enter(self: &Arc<Self>, source: Option<IpAddr>) -> Result<OpenConnection, Closed> {
-        let below_limit = |open: usize| (open < self.max).then_some(open + 1);
-        if self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, below_limit).is_err() {
-            self.note_closed(Closed::TooMany, source, &format_args!("{} are open (stream.max_connections)", self.max));
+        let count_below = |limit: usize| {
+            let below_limit = |open: usize| (open < limit).then_some(open + 1);
+            self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, below_limit).is_ok()
+        };
+        let has_place = count_below(self.max) || self.make_room() && count_below(self.max + CLOSING_MAX);
+        if !has_place {
+            let why = format_args!("{} are open (stream.max_connections)", self.max).to_string();
+            self.note_closed(Closed::TooMany, source, &why);
             return Err(Closed::TooMany);
         }
-        // Takes its place back when it is dropped, also below.
-        let mut open = OpenConnection { connections: Arc::clone(self), source: None };
+        // Gives its place back when it is dropped, also below.
+        let mut open = OpenConnection { connections: Arc::clone(self), source: None, newcomer: None };
         if let Some(address) = source {
             let mut by_source = lock(&self.by_source);
             let count = by_source.entry(address).or_default();
@@ -147,7 +173,26 @@ impl Connections {
             open.source = source;
         }
         self.accepted.add(1);
+        open.newcomer = Some(lock(&self.newcomers).add());
         Ok(open)
+    }
+
+    /// Tells the one to close that has sent nothing for longest; false if each has sent something.
+    fn make_room(&self) -> bool {
+        let first = lock(&self.newcomers).waiting.pop_first();
+        first.is_some_and(|(_, told)| {
+            told.notify_one();
+            true
+        })
+    }
+}
+
+impl Newcomers {
+    fn add(&mut self) -> (u64, Arc<Notify>) {
+        let (number, told) = (self.next, Arc::new(Notify::new()));
+        self.next += 1;
+        self.waiting.insert(number, Arc::clone(&told));
+        (number, told)
     }
 }
 
@@ -156,10 +201,36 @@ impl Connections {
 pub struct OpenConnection {
     connections: Arc<Connections>,
     source: Option<IpAddr>,
+    /// While it has sent nothing: its number, and how it is told to make room.
+    newcomer: Option<(u64, Arc<Notify>)>,
+}
+
+impl OpenConnection {
+    /// It has sent a message: it need not make room any more.
+    pub fn note_message(&mut self) {
+        if let Some((number, _)) = self.newcomer.take() {
+            lock(&self.connections.newcomers).waiting.remove(&number);
+        }
+    }
+
+    /// Returns when it is to make room: never, once it has sent a message.
+    pub async fn is_to_make_room(&self) {
+        match &self.newcomer {
+            Some((_, told)) => told.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Counts that it made room.
+    pub fn note_made_room(&self) {
+        let why = "it has sent nothing, and another came (stream.max_connections)";
+        self.connections.note_closed(Closed::MadeRoom, self.source, &why);
+    }
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
+        self.note_message();
         self.connections.open.fetch_sub(1, Ordering::AcqRel);
         let Some(source) = self.source else { return };
         let mut by_source = lock(&self.connections.by_source);
@@ -176,15 +247,21 @@ impl Drop for OpenConnection {
 mod tests {
     use super::*;
 
+    fn sender(connections: &Arc<Connections>, source: Option<IpAddr>) -> Result<OpenConnection, Closed> {
+        let mut open = connections.enter(source)?;
+        open.note_message();
+        Ok(open)
+    }
+
     #[test]
     fn places_are_limited_in_all_and_for_each_source_and_given_back() {
         let connections = Arc::new(Connections::new(3, 2));
         let (a, b) = (Some([10, 0, 0, 1].into()), Some([10, 0, 0, 2].into()));
-        let first = connections.enter(a).unwrap();
-        let second = connections.enter(a).unwrap();
-        assert_eq!(connections.enter(a).unwrap_err(), Closed::TooManyOfSource);
-        let third = connections.enter(b).unwrap();
-        assert_eq!(connections.enter(b).unwrap_err(), Closed::TooMany);
+        let first = sender(&connections, a).unwrap();
+        let second = sender(&connections, a).unwrap();
+        assert_eq!(sender(&connections, a).unwrap_err(), Closed::TooManyOfSource);
+        let third = sender(&connections, b).unwrap();
+        assert_eq!(sender(&connections, b).unwrap_err(), Closed::TooMany);
         assert_eq!((connections.open(), connections.accepted()), (3, 3));
         drop((first, third));
         connections.enter(a).unwrap();
@@ -193,5 +270,24 @@ mod tests {
         drop((second, local));
         assert_eq!(connections.open(), 0);
         assert!(lock(&connections.by_source).is_empty(), "a source that is gone is forgotten");
+        assert!(lock(&connections.newcomers).waiting.is_empty());
+    }
+
+    #[test]
+    fn who_has_sent_nothing_for_longest_makes_room() {
+        let connections = Arc::new(Connections::new(3, 100));
+        let is_told = |open: &OpenConnection| {
+            let context = &mut std::task::Context::from_waker(std::task::Waker::noop());
+            std::pin::pin!(open.is_to_make_room()).poll(context).is_ready()
+        };
+        let mut first = connections.enter(None).unwrap();
+        let second = connections.enter(None).unwrap();
+        let third = connections.enter(None).unwrap();
+        first.note_message();
+        let mut newer: Vec<_> = (0..2).map(|_| connections.enter(None).unwrap()).collect();
+        assert_eq!([&first, &second, &third, &newer[0]].map(is_told), [false, true, true, false]);
+        newer.extend((0..CLOSING_MAX - 2).map(|_| connections.enter(None).unwrap()));
+        assert_eq!(connections.enter(None).unwrap_err(), Closed::TooMany, "no more than so many may still be closing");
+        assert_eq!(connections.open(), 3 + CLOSING_MAX);
     }
 }

@@ -54,6 +54,24 @@ fn one_source_has_no_more_connections_than_its_share() {
 }
 
 #[test]
+fn connections_that_say_nothing_do_not_keep_out_who_does() {
+    let mut collector = Collector::start(&["stream.max_connections=20"]);
+    let mut honest = TcpStream::connect(collector.tcp).unwrap();
+    writeln!(honest, "first").unwrap();
+    collector.wait_for("received", 1);
+    let silent: Vec<TcpStream> = (0..60).map(|_| TcpStream::connect(collector.tcp).unwrap()).collect();
+    for number in 0..30 {
+        writeln!(TcpStream::connect(collector.tcp).unwrap(), "late {number}").unwrap();
+        collector.wait_for("received", 2 + number);
+    }
+    writeln!(honest, "still there").unwrap();
+    collector.wait_for("received", 32);
+    collector.wait_for_metric("logboom_tcp_closed_connections_total{reason=\"made_room\"}", 1);
+    drop(silent);
+    collector.stop();
+}
+
+#[test]
 fn a_message_that_is_begun_and_not_ended_closes_its_connection_and_is_kept() {
     let mut collector = Collector::start(&["stream.message_timeout=1s"]);
     let mut slow = TcpStream::connect(collector.tcp).unwrap();
