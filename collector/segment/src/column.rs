@@ -173,11 +173,11 @@ impl ColumnReader {
                 let expanded = self.0.decompress_to_buffer(column.stored, out.as_mut_slice());
                 out.truncate(expanded.unwrap_or(0));
             }
-            REPEATED if !column.stored.is_empty() => {
-                while out.len() < column.expanded_bytes {
-                    out.extend_from_slice(column.stored);
-                }
-            }
+            REPEATED => match column.stored {
+                [] => return Err(FormatError::Columns("a column repeats nothing")),
+                [byte] => out.resize(column.expanded_bytes, *byte),
+                value => (0..column.expanded_bytes.div_ceil(value.len())).for_each(|_| out.extend_from_slice(value)),
+            },
             _ => return Err(FormatError::Columns("a column has an unknown encoding")),
         }
         if out.len() == column.expanded_bytes {

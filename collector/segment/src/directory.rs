@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use crate::name::{FileState, SegmentName};
 
@@ -45,16 +46,31 @@ impl SegmentFile {
 /// When the directory cannot be read.
 pub fn list_segments(directory: &Path) -> io::Result<Vec<SegmentFile>> {
     let mut segments = Vec::new();
-    // Twice, because a file renamed during one pass may show under neither name (readdir(3)); it is renamed only once.
-    for _pass in 0..2 {
-        for entry in std::fs::read_dir(directory)? {
-            let file_name = entry?.file_name();
-            let Some((name, state)) = file_name.to_str().and_then(SegmentName::parse_file_name) else { continue };
-            segments.push(SegmentFile { directory: directory.to_owned(), name, state });
-        }
+    let before = last_changed(directory)?;
+    read_names(directory, &mut segments)?;
+    // A file renamed during the pass may show under neither name (readdir(3)); it is renamed only once.
+    let was_quiet = before.elapsed().is_ok_and(|age| age > CLOCK_GRAIN_MAX) && last_changed(directory)? == before;
+    if !was_quiet {
+        read_names(directory, &mut segments)?;
     }
     // Open before sealed: `SegmentFile::open` finds a file that has been sealed since.
     segments.sort_by(|a, b| (&a.name, a.state).cmp(&(&b.name, b.state)));
     segments.dedup_by(|second, first| second.name == first.name);
     Ok(segments)
+}
+
+/// Two changes within so long may leave the same time.
+const CLOCK_GRAIN_MAX: Duration = Duration::from_secs(1);
+
+fn last_changed(directory: &Path) -> io::Result<SystemTime> {
+    std::fs::metadata(directory)?.modified()
+}
+
+fn read_names(directory: &Path, segments: &mut Vec<SegmentFile>) -> io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let file_name = entry?.file_name();
+        let Some((name, state)) = file_name.to_str().and_then(SegmentName::parse_file_name) else { continue };
+        segments.push(SegmentFile { directory: directory.to_owned(), name, state });
+    }
+    Ok(())
 }

@@ -168,14 +168,8 @@ impl Output {
         Printer::new(BufWriter::with_capacity(1 << 16, stdout.lock()), options)
     }
 
-    /// As many as there are processors, and behind a collector that is writing there.
     pub(super) fn threads(&self, paths: &[PathBuf]) -> usize {
-        if paths.iter().any(|path| writing_run(path).is_some()) {
-            // Not permitted to be nicer is no reason not to read.
-            let _ = logboom_udp::thread::set_nice(POLITE_NICE);
-        }
-        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        if self.max_cpu == 0 { processors } else { self.max_cpu }
+        threads(paths, self.max_cpu)
     }
 
     pub(super) fn tell_stats(&self, stats: &ScanStats) {
@@ -183,6 +177,16 @@ impl Output {
             eprintln!("logboom: {stats}");
         }
     }
+}
+
+/// As many as there are processors, if no number is asked for; and behind a collector that is writing there.
+fn threads(paths: &[PathBuf], max_cpu: usize) -> usize {
+    if paths.iter().any(|path| writing_run(path).is_some()) {
+        // Not permitted to be nicer is no reason not to read.
+        let _ = logboom_udp::thread::set_nice(POLITE_NICE);
+    }
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if max_cpu == 0 { processors } else { max_cpu }
 }
 
 pub(super) fn code(complaints: &[String], any: bool) -> u8 {
@@ -341,6 +345,9 @@ pub(super) struct Stat {
     /// Tell on stderr what was skipped and what was read.
     #[arg(long)]
     stats: bool,
+    /// Threads that count; 0 is one for each processor.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_cpu: usize,
 }
 
 impl Stat {
@@ -358,7 +365,8 @@ impl Stat {
             return Err(ReadError::Request("--host and --tag need the text of messages: use grep -c".into()));
         }
         let found = open_segments(&paths, &filters, &stats)?;
-        let scan = Scan { filters: &filters, pattern: None, direction: Direction::Forward, threads: 1, stats: &stats };
+        let threads = threads(&paths, self.max_cpu);
+        let scan = Scan { filters: &filters, pattern: None, direction: Direction::Forward, threads, stats: &stats };
         let complaints = show_progress(&stats, false, || self.count(&scan, &found))?;
         if self.stats {
             eprintln!("logboom: {stats}");

@@ -236,14 +236,14 @@ mod tests {
                 ("receive.threads", "2"),
                 ("log", "debug"),
                 ("listen", "[\"udp://127.0.0.1:0\"]"),
-                ("data_dir", "/tmp/a = b"),
+                ("data_dir", "/srv/a = b"),
                 ("queue.memory", "64MiB"),
             ],
         )
         .unwrap();
         assert_eq!((config.receive.tick, config.receive.threads), (Time::millis(0), 2));
         assert_eq!((config.log, config.queue.memory), (LogLevel::Debug, Size::mib(64)));
-        assert_eq!((config.listen.len(), config.data_dir), (1, crate::config::DataDirs::One("/tmp/a = b".into())));
+        assert_eq!((config.listen.len(), config.data_dir), (1, crate::config::DataDirs::One("/srv/a = b".into())));
     }
 
     #[test]

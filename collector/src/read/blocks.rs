@@ -15,6 +15,7 @@ pub(super) struct BlockReader<'a> {
     bytes: BlockBytes<'a>,
     decoder: Decoder,
     spare: Rows,
+    heads: Heads,
 }
 
 /// The wanted messages of a block, with the listeners that its sources name; none if there are no such messages.
@@ -22,7 +23,12 @@ pub(super) type Wanted = Option<(Rows, Vec<String>)>;
 
 impl<'a> BlockReader<'a> {
     pub(super) fn new(found: &'a [Found]) -> io::Result<Self> {
-        Ok(Self { bytes: BlockBytes::new(found), decoder: Decoder::new()?, spare: Rows::for_decoding() })
+        Ok(Self {
+            bytes: BlockBytes::new(found),
+            decoder: Decoder::new()?,
+            spare: Rows::for_decoding(),
+            heads: Heads::default(),
+        })
     }
 
     /// Does `work` on a block's bytes: those where the index says, or, where these are not the block, those that a walk finds.
@@ -96,18 +102,18 @@ impl<'a> BlockReader<'a> {
         scan: &Scan<'_>,
         block: &BlockRef,
         asked: HeadColumns,
-        heads: &mut Heads,
-    ) -> Result<(), FormatError> {
-        self.with_block(scan, block, |decoder, bytes, is_part| {
+    ) -> Result<&Heads, FormatError> {
+        let mut heads = std::mem::take(&mut self.heads);
+        let read = self.with_block(scan, block, |decoder, bytes, is_part| {
             if !is_part {
-                return decoder.decode_heads(bytes, asked, heads);
+                return decoder.decode_heads(bytes, asked, &mut heads);
             }
             // Rare: the part of a joined block has to be cut out of it.
             let mut rows = Rows::for_decoding();
             let listeners = decoder.decode_part(bytes, &block.entry, &mut rows)?;
             let sources = rows.sources().to_vec();
             let id = |source: Source| sources.iter().position(|known| *known == source).unwrap_or_default() as u16;
-            *heads = Heads {
+            heads = Heads {
                 messages: rows.len(),
                 received_ns: rows.messages().map(|message| message.received_ns).collect(),
                 source_ids: rows.messages().map(|message| id(message.source)).collect(),
@@ -116,7 +122,9 @@ impl<'a> BlockReader<'a> {
                 listeners,
             };
             Ok(())
-        })
+        });
+        self.heads = heads;
+        read.map(|()| &self.heads)
     }
 
     /// What a block tells of losses, and the listeners that these name.

@@ -41,17 +41,21 @@ impl CountBy {
     }
 
     /// Counts the wanted rows of a block: first by number, so that a name is made once a block and not once a message.
-    pub(super) fn count(self, heads: &Heads, wants: &dyn Fn(usize) -> bool, counts: &mut Counts) {
+    pub(super) fn count(self, heads: &Heads, wanted: &WantedRows<'_>) -> Vec<(String, u64)> {
         let mut rows = vec![0u64; heads.sources.len().max(256)];
-        for row in (0..heads.messages).filter(|row| wants(*row)) {
+        let mut count = |row: usize| {
             let number =
                 if self.needs_pri() { usize::from(heads.pris[row]) } else { usize::from(heads.source_ids[row]) };
             rows[number] += 1;
+        };
+        match wanted {
+            WantedRows::All => (0..heads.messages).for_each(count),
+            WantedRows::Those(wants) => (0..heads.messages).filter(|row| wants(*row)).for_each(&mut count),
         }
-        for (number, count) in rows.iter().enumerate().filter(|(_, count)| **count > 0) {
-            let key = if self.needs_pri() { self.pri_key(number as u8) } else { self.source_key(heads, number) };
-            counts.add(key, *count);
-        }
+        let key = |number: usize| {
+            if self.needs_pri() { self.pri_key(number as u8) } else { self.source_key(heads, number) }
+        };
+        rows.iter().enumerate().filter(|(_, count)| **count > 0).map(|(number, count)| (key(number), *count)).collect()
     }
 
     fn pri_key(self, pri: u8) -> String {
@@ -68,6 +72,23 @@ impl CountBy {
             (Self::Listener, _) => heads.listeners[usize::from(source.listener)].clone(),
             (_, Some(address)) => address.to_string(),
             (_, None) => "local".into(),
+        }
+    }
+}
+
+/// Which rows of a block are wanted.
+pub(super) enum WantedRows<'a> {
+    /// Every one.
+    All,
+    /// Those that it says yes to.
+    Those(&'a dyn Fn(usize) -> bool),
+}
+
+impl WantedRows<'_> {
+    pub(super) fn has(&self, row: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Those(wants) => wants(row),
         }
     }
 }
@@ -109,18 +130,23 @@ impl Histogram {
         Self { bucket_ns: bucket_ns.max(1), counts: BTreeMap::new() }
     }
 
-    /// Counts a message.
+    /// Length of each, ns.
+    #[must_use]
+    pub fn bucket_ns(&self) -> u64 {
+        self.bucket_ns
+    }
+
+    /// Counts messages of one bucket, by its number since the Unix epoch.
     ///
     /// # Errors
-    /// When there are too many spans.
-    pub fn add(&mut self, received_ns: u64) -> Result<(), ReadError> {
-        let bucket = received_ns / self.bucket_ns;
+    /// When there are too many.
+    pub fn add(&mut self, bucket: u64, messages: u64) -> Result<(), ReadError> {
         if self.counts.len() == BUCKETS_MAX && !self.counts.contains_key(&bucket) {
             return Err(ReadError::Request(format!(
                 "there are messages in more than {BUCKETS_MAX} spans of this length: ask for longer ones, or for less time"
             )));
         }
-        *self.counts.entry(bucket).or_default() += 1;
+        *self.counts.entry(bucket).or_default() += messages;
         Ok(())
     }
 
@@ -164,7 +190,7 @@ mod tests {
     fn a_histogram_shows_each_bucket_and_the_gaps() {
         let mut histogram = Histogram::new(60_000_000_000);
         for (minute, count) in [(0u64, 4), (1, 1), (5, 2)] {
-            (0..count).for_each(|second| histogram.add((minute * 60 + second) * 1_000_000_000).unwrap());
+            histogram.add(minute, count).unwrap();
         }
         let lines = histogram.lines(&TimeZone::UTC);
         let expected = format!(
@@ -179,8 +205,8 @@ mod tests {
     #[test]
     fn more_spans_than_a_histogram_has_are_refused() {
         let mut histogram = Histogram::new(1);
-        (0..BUCKETS_MAX as u64).for_each(|ns| histogram.add(ns).unwrap());
-        histogram.add(7).unwrap();
-        assert!(histogram.add(BUCKETS_MAX as u64).unwrap_err().to_string().contains("ask for longer ones"));
+        (0..BUCKETS_MAX as u64).for_each(|bucket| histogram.add(bucket, 1).unwrap());
+        histogram.add(7, 1).unwrap();
+        assert!(histogram.add(BUCKETS_MAX as u64, 1).unwrap_err().to_string().contains("ask for longer ones"));
     }
 }

@@ -130,16 +130,15 @@ fn join(spans: &mut Vec<LossSpan>, span: LossSpan, gap_ns: u64) {
 pub fn ledger_of_files(scan: &Scan<'_>, found: &[Found]) -> Result<(LedgerOfFiles, Vec<String>), ReadError> {
     let Begun { blocks, mut readers, mut complaints } = scan.begin_with_empty(found)?;
     let mut ledger = LedgerOfFiles::new();
-    let (reader, mut heads) = (&mut readers[0], Heads::default());
+    let reader = &mut readers[0];
     let times = HeadColumns { times: true, ..HeadColumns::default() };
     for block in blocks {
         let (entry, time) = (&block.entry, &scan.filters.time);
         let counted = if time.covers(entry) {
             Ok(u64::from(entry.messages))
         } else {
-            let heads_read = reader.heads(scan, &block, times, &mut heads);
-            heads_read
-                .map(|()| heads.received_ns.iter().filter(|received_ns| time.contains(**received_ns)).count() as u64)
+            let count = |heads: &Heads| heads.received_ns.iter().filter(|at| time.contains(**at)).count() as u64;
+            reader.heads(scan, &block, times).map(count)
         };
         let told = counted.and_then(|messages| {
             ledger.stored += messages;

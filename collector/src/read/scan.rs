@@ -11,7 +11,7 @@ use logboom_segment::{
 use super::ReadError;
 use super::ahead::in_order_ahead;
 use super::blocks::BlockReader;
-use super::count::{CountBy, Counts, Histogram};
+use super::count::{CountBy, Counts, Histogram, WantedRows};
 use super::find::Found;
 use super::grep::Pattern;
 use super::select::Filters;
@@ -213,8 +213,9 @@ impl Scan<'_> {
     /// Want of memory.
     pub fn count_by(&self, found: &[Found], by: CountBy, counts: &mut Counts) -> Result<Vec<String>, ReadError> {
         let asked = HeadColumns { times: false, sources: by.needs_source(), pris: by.needs_pri() };
-        self.for_each_block_of_heads(found, asked, |heads, wants| {
-            by.count(heads, wants, counts);
+        let count = |heads: &Heads, wanted: &WantedRows<'_>| by.count(heads, wanted);
+        self.for_each_block_of_heads(found, asked, count, |counted| {
+            counted.into_iter().for_each(|(key, count)| counts.add(key, count));
             Ok(())
         })
     }
@@ -225,47 +226,78 @@ impl Scan<'_> {
     /// Want of memory, and more spans than a histogram has.
     pub fn histogram(&self, found: &[Found], histogram: &mut Histogram) -> Result<Vec<String>, ReadError> {
         let asked = HeadColumns { times: true, ..HeadColumns::default() };
-        self.for_each_block_of_heads(found, asked, |heads, wants| {
-            let mut times = heads.received_ns.iter().enumerate().filter(|(row, _)| wants(*row));
-            times.try_for_each(|(_, received_ns)| histogram.add(*received_ns))
+        let bucket_ns = histogram.bucket_ns();
+        let count = |heads: &Heads, wanted: &WantedRows<'_>| {
+            let mut buckets: Vec<(u64, u64)> = Vec::new();
+            for (_, received_ns) in heads.received_ns.iter().enumerate().filter(|(row, _)| wanted.has(*row)) {
+                let bucket = received_ns / bucket_ns;
+                match buckets.last_mut() {
+                    Some((last, count)) if *last == bucket => *count += 1,
+                    _ => buckets.push((bucket, 1)),
+                }
+            }
+            buckets
+        };
+        self.for_each_block_of_heads(found, asked, count, |buckets| {
+            buckets.into_iter().try_for_each(|(bucket, count)| histogram.add(bucket, count))
         })
     }
 
-    /// Shows `visit` the heads of each block, with at least the columns `asked`, and which rows are wanted.
-    fn for_each_block_of_heads(
+    /// Does `work`, on several threads, on the heads of each block, with at least the columns `asked`, and which rows are
+    /// wanted; shows `visit` what came of it.
+    fn for_each_block_of_heads<T: Send>(
         &self,
         found: &[Found],
         asked: HeadColumns,
-        mut visit: impl FnMut(&Heads, &dyn Fn(usize) -> bool) -> Result<(), ReadError>,
+        work: impl Fn(&Heads, &WantedRows<'_>) -> T + Sync,
+        mut visit: impl FnMut(T) -> Result<(), ReadError>,
     ) -> Result<Vec<String>, ReadError> {
-        let Begun { blocks, mut readers, mut complaints } = self.begin(found, 1)?;
-        let mut heads = Heads::default();
-        let filters = self.filters;
-        let wants_pri: Vec<bool> = (0..=u8::MAX).map(|pri| filters.wants_pri(pri)).collect();
-        let all_pris = wants_pri.iter().all(|wants| *wants);
-        for block in blocks {
-            let entry = &block.entry;
-            let all_times = filters.time.covers(entry);
-            let columns = HeadColumns {
-                times: asked.times || !all_times,
-                sources: asked.sources || filters.asks_for_sources(),
-                pris: asked.pris || !all_pris,
-            };
-            if let Err(error) = readers[0].heads(self, &block, columns, &mut heads) {
-                complaints.extend(complaint(&found[block.segment], entry, &error));
-                continue;
+        let Begun { blocks, readers, mut complaints } = self.begin(found, self.threads)?;
+        let wants_pri: Vec<bool> = (0..=u8::MAX).map(|pri| self.filters.wants_pri(pri)).collect();
+        let work_on = |reader: &mut BlockReader<'_>, piece: usize| {
+            self.with_heads(reader, &blocks[piece], asked, &wants_pri, &work)
+        };
+        in_order_ahead(readers, blocks.len(), work_on, |take| {
+            for (piece, block) in blocks.iter().enumerate() {
+                match take(piece) {
+                    Ok(result) => visit(result)?,
+                    Err(error) => complaints.extend(complaint(&found[block.segment], &block.entry, &error)),
+                }
             }
-            let listener = |source: &Source| heads.listeners[usize::from(source.listener)].as_str();
-            let wants_source: Vec<bool> =
-                heads.sources.iter().map(|source| filters.wants_source(source, listener(source))).collect();
-            let all_sources = !filters.asks_for_sources();
-            visit(&heads, &|row| {
-                (all_pris || wants_pri[usize::from(heads.pris[row])])
-                    && (all_sources || wants_source[usize::from(heads.source_ids[row])])
-                    && (all_times || filters.time.contains(heads.received_ns[row]))
-            })?;
+            Ok(complaints)
+        })
+    }
+
+    fn with_heads<T>(
+        &self,
+        reader: &mut BlockReader<'_>,
+        block: &BlockRef,
+        asked: HeadColumns,
+        wants_pri: &[bool],
+        work: impl Fn(&Heads, &WantedRows<'_>) -> T,
+    ) -> Result<T, FormatError> {
+        let filters = self.filters;
+        let all_times = filters.time.covers(&block.entry);
+        let all_pris = wants_pri.iter().all(|wants| *wants);
+        let all_sources = !filters.asks_for_sources();
+        let columns = HeadColumns {
+            times: asked.times || !all_times,
+            sources: asked.sources || !all_sources,
+            pris: asked.pris || !all_pris,
+        };
+        let heads = reader.heads(self, block, columns)?;
+        let listener = |source: &Source| heads.listeners[usize::from(source.listener)].as_str();
+        let wants_source: Vec<bool> =
+            heads.sources.iter().map(|source| filters.wants_source(source, listener(source))).collect();
+        if all_pris && all_sources && all_times {
+            return Ok(work(heads, &WantedRows::All));
         }
-        Ok(complaints)
+        let wants = |row: usize| {
+            (all_pris || wants_pri[usize::from(heads.pris[row])])
+                && (all_sources || wants_source[usize::from(heads.source_ids[row])])
+                && (all_times || filters.time.contains(heads.received_ns[row]))
+        };
+        Ok(work(heads, &WantedRows::Those(&wants)))
     }
 }
 

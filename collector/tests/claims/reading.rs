@@ -2,6 +2,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 
+use logboom_segment::{BlockHeader, Encoder, Flags, Message, RowLimits, Rows, RunId, SegmentBuilder, Source};
+use proptest::prelude::*;
+
 use super::support::{Collector, logboom, udp_sender, wait_for_exit};
 
 /// Runs `logboom ARGUMENTS DIR`: exit code, standard output, standard error.
@@ -267,4 +270,62 @@ fn completions_and_manual_pages_come_from_the_same_definitions() {
     assert!(output(&["man"]).contains(".TH logboom"));
     let page = output(&["man", "grep"]);
     assert!(page.contains("logboom\\-grep") && page.contains("invert\\-match"), "{page}");
+}
+
+/// Writes messages to a sealed segment of `directory`, in blocks of a few.
+fn write_segment(directory: &Path, messages: &[String], in_a_block: usize) {
+    let limits = RowLimits { content_bytes: 1 << 20, rows: 16_384, sources: 16 };
+    let (mut rows, mut encoder, mut builder) = (Rows::new(limits), Encoder::new(1).unwrap(), SegmentBuilder::new());
+    let (listeners, mut bytes, mut block) = (vec!["udp://127.0.0.1:514".to_owned()], Vec::new(), Vec::new());
+    let run_id = RunId(0xC0FFEE);
+    for (sequence, messages) in (0..).zip(messages.chunks(in_a_block)) {
+        for text in messages {
+            let (source, length) = (Source { address: None, port: 0, listener: 0 }, text.len() as u32);
+            let payload = text.as_bytes();
+            let message =
+                Message { payload, received_ns: 1, source, pri: 13, flags: Flags::NONE, original_length: length };
+            rows.append(&message).unwrap();
+        }
+        let (receiver, boot_ns, noted_ns) = (0, 0, 1);
+        let header =
+            BlockHeader { run_id, receiver, sequence_first: sequence, sequence_last: sequence, boot_ns, noted_ns };
+        let entry = encoder.encode(&mut rows, &header, &listeners, &[], &mut block).unwrap();
+        builder.add(entry, rows.sources(), &listeners, &[]);
+        bytes.extend_from_slice(&block);
+        rows.clear();
+    }
+    bytes.extend_from_slice(&builder.seal().unwrap());
+    std::fs::write(directory.join(format!("20261122T101500Z-w0-{run_id}-000001.log.zst")), bytes).unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// `zstdcat FILE | grep` is the plain reference: whatever is asked, the same lines come.
+    #[test]
+    fn grep_finds_what_plain_grep_finds(
+        messages in proptest::collection::vec("[abAB .x]{0,12}", 1..60),
+        in_a_block in 1usize..20,
+        pattern in prop_oneof!["[abAB x]{1,4}", "[ab][.][ab]", "[(]a[|]b[)]x?", "\\^[ab]{1,2}", "[ab]{1,2}[$]", "a[*]b", "\\[ab\\][+]x"],
+        options in proptest::sample::subsequence(vec!["-i", "-v", "-F"], 0..=3),
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        write_segment(directory.path(), &messages, in_a_block);
+        let file = std::fs::read_dir(directory.path()).unwrap().next().unwrap().unwrap().path();
+        let text = zstd::decode_all(&std::fs::read(&file).unwrap()[..]).unwrap();
+        let plain = directory.path().join("plain");
+        std::fs::write(&plain, text).unwrap();
+        let grep = |count: &[&str]| {
+            let engine = if options.contains(&"-F") { &[][..] } else { &["-E"] };
+            let mut command = std::process::Command::new("grep");
+            command.env("LC_ALL", "C").args(engine).args(&options).args(count).args(["-e", &pattern]).arg(&plain);
+            String::from_utf8(command.output().unwrap().stdout).unwrap()
+        };
+        let ours = |count: &[&str]| {
+            let arguments = [&["grep"], &options[..], count, &["-e", &pattern]].concat();
+            run(&arguments, directory.path()).1
+        };
+        prop_assert_eq!(ours(&["-o", "raw"]), grep(&[]), "{:?} {:?}", options, pattern);
+        prop_assert_eq!(ours(&["-c"]), grep(&["-c"]), "{:?} {:?}", options, pattern);
+    }
 }
