@@ -39,8 +39,8 @@ pub enum StreamDoor {
     Tcp(TcpListener),
     /// `unix://`
     Unix(UnixListener),
-    /// `unixgram://`
-    Unixgram(UnixDatagram),
+    /// `unixgram://`, and whether systemd holds it too
+    Unixgram(UnixDatagram, bool),
 }
 
 /// Why a listener cannot be had.
@@ -149,14 +149,22 @@ fn bind_udp(
 ) -> io::Result<Vec<ReceiveSocket>> {
     let buffer_bytes = config.receive.buffer.as_usize();
     let mut sockets = activated.udp(address, buffer_bytes)?;
-    sockets.truncate(receivers);
-    if sockets.is_empty() {
-        sockets = if address.ip().is_multicast() {
-            let interface = listen.interface.as_deref().map_or(Ok(0), interface_number)?;
-            vec![bind_multicast(address, interface, buffer_bytes)?]
-        } else {
-            bind_group(address, receivers, buffer_bytes, v6_only)?
-        };
+    if sockets.len() > receivers {
+        return Err(io::Error::other(format!(
+            "systemd passed {} sockets for it, but there are {receivers} receivers: nobody would read what comes to the others; \
+             raise receive.threads",
+            sockets.len()
+        )));
+    }
+    let interface = listen.interface.as_deref().map_or(Ok(0), interface_number)?;
+    if !address.ip().is_multicast() {
+        if sockets.is_empty() {
+            sockets = bind_group(address, receivers, buffer_bytes, v6_only)?;
+        }
+    } else if sockets.is_empty() {
+        sockets = vec![bind_multicast(address, interface, buffer_bytes)?];
+    } else {
+        sockets.iter().try_for_each(|socket| socket.join_multicast(interface))?;
     }
     if config.receive.gro {
         sockets.iter().try_for_each(ReceiveSocket::join_segments)?;

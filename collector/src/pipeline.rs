@@ -18,7 +18,7 @@ use crate::config::{Config, OnFull, Size, Sync, Transport};
 use crate::ledger::{Books, Ledger};
 use crate::queue::{BlockSender, block_queue};
 use crate::receive::allow::AllowList;
-use crate::receive::connections::Connections;
+use crate::receive::connections::{CLOSING_MAX, Connections};
 use crate::receive::sequence::Sequences;
 use crate::receive::steering::{LoadWatch, Steerer};
 use crate::receive::stream::{StreamContext, StreamListener, StreamReceiver, StreamSocket};
@@ -396,10 +396,10 @@ fn start_streams(
                 }
                 StreamDoor::Unix(socket) => StreamSocket::Unix(socket.try_clone().map_err(again)?),
                 // One receiver is enough for a machine's own, and keeps their order.
-                StreamDoor::Unixgram(socket) if receiver == 0 => {
-                    StreamSocket::Unixgram(socket.try_clone().map_err(again)?)
+                StreamDoor::Unixgram(socket, is_shared) if receiver == 0 => {
+                    StreamSocket::Unixgram(socket.try_clone().map_err(again)?, *is_shared)
                 }
-                StreamDoor::Unixgram(_) => continue,
+                StreamDoor::Unixgram(..) => continue,
             };
             listeners.push(StreamListener { number, socket });
         }
@@ -419,7 +419,14 @@ fn start_streams(
 /// What receivers of streams share, and what stops them.
 fn stream_context(config: &Config, plan: &Plan, bound: &Bound) -> (StreamContext, watch::Sender<bool>) {
     let sockets: usize = bound.udp.iter().map(|(_, group)| group.len()).sum();
-    let own_descriptors = sockets + bound.streams.len() * plan.stream_receivers + 2 * plan.writers + DESCRIPTORS_BESIDE;
+    let threads = plan.udp_receivers + plan.stream_receivers;
+    // Each UDP socket has a peer when its door is closed; each thread polls.
+    let own_descriptors = 2 * sockets
+        + bound.streams.len() * plan.stream_receivers
+        + 4 * threads
+        + 2 * plan.writers
+        + CLOSING_MAX
+        + DESCRIPTORS_BESIDE;
     let max = connection_limit(config.stream.max_connections, own_descriptors);
     let (stop_streams, stop) = watch::channel(false);
     let context = StreamContext {
@@ -444,7 +451,7 @@ fn stream_limits(config: &Config, receivers: usize) -> StreamLimits {
 }
 
 /// Drops the privilege to bind, for good, where that is asked for. Before that takes leave for what the receivers' threads need
-/// later: real-time priority (getrlimit(2), RLIMIT_RTPRIO), and files.
+/// later: real-time priority (getrlimit(2), RLIMIT_RTPRIO).
 fn become_user(user: &str) -> Result<(), StartError> {
     use rustix::process::{Resource, Rlimit, setrlimit};
     const RECEIVER_PRIORITY: u64 = 1;

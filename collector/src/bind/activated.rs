@@ -62,7 +62,7 @@ impl Activated {
         }
         let socket = self.take(Type::DGRAM, is_there).pop()?;
         socket.set_nonblocking(true).ok()?;
-        Some(StreamDoor::Unixgram(socket.into()))
+        Some(StreamDoor::Unixgram(socket.into(), true))
     }
 
     /// Tells of those that no listener is set for: what is sent there would wait for ever.
@@ -97,7 +97,7 @@ mod tests {
         assert!(activated.tcp(udp_at).is_none() && activated.udp(tcp_at, 1 << 16).unwrap().is_empty());
         assert_eq!(activated.udp(udp_at, 1 << 16).unwrap()[0].address(), udp_at);
         assert_eq!(activated.tcp(tcp_at).unwrap().local_addr().unwrap(), tcp_at);
-        assert!(matches!(activated.local(&path), Some(StreamDoor::Unixgram(_))));
+        assert!(matches!(activated.local(&path), Some(StreamDoor::Unixgram(_, true))));
         assert!(activated.0.is_empty());
     }
 }

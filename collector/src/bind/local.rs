@@ -2,14 +2,14 @@
 
 use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use super::StreamDoor;
 use crate::config::{Listen, Mode, Transport};
 
-/// For the collector's own user and group.
+/// For who starts the collector, and that user's group.
 const DEFAULT_MODE: Mode = Mode(0o660);
 
 /// A name of ours in the file system.
@@ -32,8 +32,10 @@ impl Drop for LocalSocket {
 /// see it: it is made under another name and then renamed.
 pub(super) fn bind(path: &Path, transport: Transport, listen: &Listen) -> io::Result<(StreamDoor, LocalSocket)> {
     refuse_what_is_in_use(path, transport)?;
-    let temporary = path.with_extension("new");
-    let _ = std::fs::remove_file(&temporary);
+    let temporary = path.with_file_name(format!(".lb{}", std::process::id()));
+    if std::fs::symlink_metadata(&temporary).is_ok_and(|metadata| metadata.file_type().is_socket()) {
+        let _ = std::fs::remove_file(&temporary);
+    }
     let made = make(&temporary, transport, listen).and_then(|door| {
         let inode = std::fs::metadata(&temporary)?.ino();
         std::fs::rename(&temporary, path)?;
@@ -53,7 +55,7 @@ fn make(path: &Path, transport: Transport, listen: &Listen) -> io::Result<Stream
     } else {
         let socket = UnixDatagram::bind(path)?;
         socket.set_nonblocking(true)?;
-        StreamDoor::Unixgram(socket)
+        StreamDoor::Unixgram(socket, false)
     };
     let Mode(mode) = listen.mode.unwrap_or(DEFAULT_MODE);
     if let Some(name) = &listen.group {
@@ -67,7 +69,6 @@ fn make(path: &Path, transport: Transport, listen: &Listen) -> io::Result<Stream
 
 /// A socket that somebody listens on stays, and so does whatever is no socket.
 fn refuse_what_is_in_use(path: &Path, transport: Transport) -> io::Result<()> {
-    use std::os::unix::fs::FileTypeExt;
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),

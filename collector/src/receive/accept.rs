@@ -21,6 +21,9 @@ use super::tls::TlsSettings;
 /// Sleep after a failed accept, so that running out of file descriptors does not spin.
 const ACCEPT_SLEEP: Duration = Duration::from_millis(100);
 
+/// Connections taken after a stop, at most: as many as wait in the kernel.
+const LAST_ACCEPTS_MAX: usize = 1024;
+
 /// A connection of a sender that vanished is noticed after so long, without a limit on honest silence.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
@@ -31,9 +34,10 @@ pub(super) enum Door {
 }
 
 /// How TLS is begun on a listener.
+#[derive(Clone)]
 pub(super) struct Handshakes {
     settings: Arc<TlsSettings>,
-    pace: Pace,
+    pace: Rc<RefCell<Pace>>,
 }
 
 enum Accepted {
@@ -51,7 +55,7 @@ impl Door {
     ) -> io::Result<Self> {
         let handshakes = |settings: Arc<TlsSettings>| {
             let per_second = f64::from(settings.limits().handshakes_per_second) / receivers.max(1) as f64;
-            Handshakes { settings, pace: Pace::new(per_second, Instant::now()) }
+            Handshakes { settings, pace: Rc::new(RefCell::new(Pace::new(per_second, Instant::now()))) }
         };
         Ok(Self::Tcp { socket: TcpListener::from_std(socket)?, allow, tls: tls.map(handshakes) })
     }
@@ -64,14 +68,6 @@ impl Door {
         match self {
             Self::Tcp { socket, .. } => socket.accept().await.map(|(stream, peer)| Accepted::Tcp(stream, peer)),
             Self::Unix(socket) => socket.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
-        }
-    }
-
-    /// Time until the next handshake may begin.
-    fn delay(&mut self) -> Duration {
-        match self {
-            Self::Tcp { tls: Some(handshakes), .. } => handshakes.pace.delay(Instant::now()),
-            _ => Duration::ZERO,
         }
     }
 }
@@ -118,8 +114,9 @@ impl Acceptor {
     /// Until stopped; then those that had come.
     pub(super) async fn run(mut self) {
         let mut stopped = false;
-        loop {
-            self.wait_for_turn(stopped).await;
+        let mut left = LAST_ACCEPTS_MAX;
+        while left > 0 {
+            left -= usize::from(stopped);
             let accepted = tokio::select! {
                 biased;
                 accepted = tokio::task::unconstrained(self.door.accept()) => accepted,
@@ -138,20 +135,8 @@ impl Acceptor {
                     tokio::time::sleep(ACCEPT_SLEEP).await;
                 }
             }
-        }
-    }
-
-    /// Handshakes beyond their rate wait, in the kernel's backlog; not any more when it is to stop.
-    async fn wait_for_turn(&mut self, stopped: bool) {
-        loop {
-            let delay = if stopped { Duration::ZERO } else { self.door.delay() };
-            if delay.is_zero() {
-                return;
-            }
-            tokio::select! {
-                _ = self.stop.wait_for(|stop| *stop) => return,
-                () = tokio::time::sleep(delay) => {}
-            }
+            // The others' turn: who connects without end must not keep those waiting that are connected.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -182,8 +167,7 @@ impl Acceptor {
         match tls {
             None => drop(tokio::task::spawn_local(Connection::new(stream, source, &shared, open).run(stop))),
             Some(handshakes) => {
-                let settings = Arc::clone(&handshakes.settings);
-                drop(tokio::task::spawn_local(begin_tls(stream, settings, source, shared, open, stop)));
+                drop(tokio::task::spawn_local(begin_tls(stream, handshakes.clone(), source, shared, open, stop)));
             }
         }
     }
@@ -199,17 +183,21 @@ impl Acceptor {
 /// Makes the handshake, then reads.
 async fn begin_tls(
     stream: TcpStream,
-    settings: Arc<TlsSettings>,
+    handshakes: Handshakes,
     source: Source,
     shared: Rc<RefCell<Shared>>,
     open: OpenConnection,
     mut stop: watch::Receiver<bool>,
 ) {
-    let handshake = TlsAcceptor::from(settings.current()).accept(stream);
+    let Handshakes { settings, pace } = handshakes;
     let timeout = settings.limits().handshake_timeout.get();
+    let handshake = async {
+        wait_for_turn(&pace).await;
+        tokio::time::timeout(timeout, TlsAcceptor::from(settings.current()).accept(stream)).await
+    };
     let done = tokio::select! {
-        done = tokio::time::timeout(timeout, handshake) => done,
-        // Nothing was sent yet that could be lost.
+        done = handshake => done,
+        // Nothing was taken yet: it stays with the sender, who sees no close_notify.
         _ = stop.wait_for(|stop| *stop) => return,
         () = open.is_to_make_room() => return open.note_made_room(),
     };
@@ -223,6 +211,17 @@ async fn begin_tls(
             reason => closed(reason, &format_args!("the TLS handshake failed: {error}{}", hint(&error))),
         },
         Err(_) => closed(Closed::TlsTimeout, &"the TLS handshake took too long (tls.handshake_timeout)"),
+    }
+}
+
+/// Handshakes beyond their rate wait.
+async fn wait_for_turn(pace: &RefCell<Pace>) {
+    loop {
+        let delay = pace.borrow_mut().delay(Instant::now());
+        if delay.is_zero() {
+            return;
+        }
+        tokio::time::sleep(delay).await;
     }
 }
 

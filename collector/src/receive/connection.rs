@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,8 +17,10 @@ use logboom_segment::{Flags, Message, PRI_NONE, Source};
 use logboom_syslog::{Frame, Framer};
 use logboom_udp::clock::realtime_ns;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+use tokio_rustls::server::TlsStream;
 
 use super::connections::{Closed, Connections, OpenConnection};
 use super::sequence::{Numbered, Sequences};
@@ -25,9 +28,6 @@ use super::{Feed, NO_BLOCK_SLEEP, Offered};
 
 /// Bytes read at a time, into one buffer for all connections of a receiver.
 pub(super) const READ_BYTES: usize = 256 << 10;
-
-/// Longest reading on one connection after a stop: a sender that never pauses must not hold up the shutdown.
-const LAST_READS_MAX: Duration = Duration::from_secs(1);
 
 /// Longest saying of goodbye.
 const LAST_WRITE_MAX: Duration = Duration::from_secs(1);
@@ -45,6 +45,37 @@ pub struct StreamLimits {
     pub message_timeout: Duration,
     /// Sleep before waiting in the kernel.
     pub tick: Duration,
+}
+
+/// What carries messages.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {
+    /// Bytes that have arrived and are not read yet, or a little more.
+    fn arrived_bytes(&self) -> usize;
+}
+
+impl Stream for TcpStream {
+    fn arrived_bytes(&self) -> usize {
+        in_kernel_bytes(self)
+    }
+}
+
+impl Stream for UnixStream {
+    fn arrived_bytes(&self) -> usize {
+        in_kernel_bytes(self)
+    }
+}
+
+impl Stream for TlsStream<TcpStream> {
+    fn arrived_bytes(&self) -> usize {
+        /// What rustls may hold, decrypted or not: a few records of 16 KiB (RFC 8446 section 5.1).
+        const RUSTLS_BYTES: usize = 128 << 10;
+        in_kernel_bytes(self.get_ref().0) + RUSTLS_BYTES
+    }
+}
+
+fn in_kernel_bytes(socket: &impl AsFd) -> usize {
+    // FIONREAD (ioctl_tty(2), tcp(7)). What is not known is read until there is nothing.
+    rustix::io::ioctl_fionread(socket).ok().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX)
 }
 
 /// What the connections of one receiver share; they run on one thread.
@@ -116,7 +147,7 @@ impl<S> Drop for Connection<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Stream> Connection<S> {
     pub(super) fn new(stream: S, source: Source, shared: &Rc<RefCell<Shared>>, open: OpenConnection) -> Self {
         let framer = Framer::new(shared.borrow().limits.message_bytes_max);
         Self {
@@ -132,9 +163,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Reads until the sender has closed it, a time-out has passed, or all that had arrived at a stop is read.
+    /// Reads until the sender has closed it, a time-out has passed, or all that had arrived at a stop is read: no more, as a
+    /// sender that never pauses must not hold up the shutdown.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut stopped: Option<Instant> = None;
+        let mut left_bytes: Option<usize> = None;
         loop {
             wait_while_starving(&self.shared).await;
             let deadline = self.deadline();
@@ -144,16 +176,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 biased;
                 // Tokio would now and then say that there is nothing, to be fair to others; after a stop that would be believed.
                 read = tokio::task::unconstrained(poll_fn(|context| poll_read(stream, source, shared, context))) => match read {
-                    Some(bytes) => self.take_read(bytes).await,
-                    None => break,
+                    Read::Some(bytes) => {
+                        left_bytes = left_bytes.map(|left| left.saturating_sub(bytes));
+                        self.take_read(bytes).await;
+                    }
+                    Read::NotNow => continue,
+                    Read::End => break,
                 },
-                _ = stop.wait_for(|stop| *stop), if stopped.is_none() => {
-                    stopped = Some(Instant::now());
+                _ = stop.wait_for(|stop| *stop), if left_bytes.is_none() => {
+                    left_bytes = Some(stream.arrived_bytes());
                     hear_what_came().await;
                     continue;
                 }
                 // Stopped: what had arrived was there.
-                () = std::future::ready(()), if stopped.is_some() => break,
+                () = std::future::ready(()), if left_bytes.is_some() => break,
                 () = open.is_to_make_room() => {
                     open.note_made_room();
                     break;
@@ -163,7 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     break;
                 }
             }
-            if stopped.is_some_and(|since| since.elapsed() > LAST_READS_MAX) {
+            if left_bytes == Some(0) {
                 break;
             }
             // The others' turn.
@@ -192,6 +228,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Takes every whole message of what was read.
     async fn take_read(&mut self, bytes: usize) {
         self.heard = Instant::now();
+        self.open.note_sent();
         let mut rest = {
             let shared = Rc::clone(&self.shared);
             let shared = &mut *shared.borrow_mut();
@@ -202,7 +239,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // The buffer is everybody's: what found no block is kept apart, and only then.
             let rest = scratch[taken..bytes].to_vec();
             shared.scratch = scratch;
-            shared.is_starving = self.waiting.is_some();
+            shared.is_starving |= self.waiting.is_some();
             rest
         };
         while self.waiting.is_some() {
@@ -233,9 +270,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             messages += 1;
             bytes += frame.bytes.len() as u64;
             truncated += u64::from(frame.is_truncated());
-        }
-        if messages > 0 {
-            self.open.note_message();
         }
         count(&mut shared.feed, self.source.listener, messages, bytes, truncated);
         shared.sequences.take(&mut shared.numbered);
@@ -271,21 +305,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-/// Reads once, into the buffer that all share; `None` at the end of the stream.
+/// What reading once gave.
+enum Read {
+    /// So many bytes, in the buffer that all share.
+    Some(usize),
+    /// Another connection has no block for what it has read.
+    NotNow,
+    /// The end of the stream.
+    End,
+}
+
+/// Reads once.
 fn poll_read(
     stream: &mut (impl AsyncRead + Unpin),
     source: &Source,
     shared: &RefCell<Shared>,
     context: &mut Context<'_>,
-) -> Poll<Option<usize>> {
+) -> Poll<Read> {
     let shared = &mut *shared.borrow_mut();
+    // Each that read now would keep all of it.
+    if shared.is_starving {
+        return Poll::Ready(Read::NotNow);
+    }
     let mut buffer = ReadBuf::new(&mut shared.scratch);
     if let Err(error) = ready!(Pin::new(stream).poll_read(context, &mut buffer)) {
         tracing::debug!("reading from {source:?}: {error}");
-        return Poll::Ready(None);
+        return Poll::Ready(Read::End);
     }
-    let bytes = buffer.filled().len();
-    Poll::Ready((bytes > 0).then_some(bytes))
+    Poll::Ready(match buffer.filled().len() {
+        0 => Read::End,
+        bytes => Read::Some(bytes),
+    })
 }
 
 /// Reads nothing while another connection has no block for what it has read.

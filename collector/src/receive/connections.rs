@@ -1,7 +1,7 @@
 //! How many stream connections there are, of whom, and why others were turned away or closed.
 //!
-//! When there are as many as may be, the one that has been silent longest since it came makes room: a message loses nothing
-//! by that, and who opens connections only to hold them does not keep out those who have something to say.
+//! When there are as many as may be, the one that has been silent longest since it came makes room: nothing that was sent is
+//! lost by that, and who opens connections only to hold them does not keep out those who have something to say.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -71,7 +71,7 @@ impl Closed {
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Connections that are told to make room, and still close, beyond those that may be.
-const CLOSING_MAX: usize = 64;
+pub const CLOSING_MAX: usize = 64;
 
 /// Every connection of a collector.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ pub struct Connections {
     max_per_source: usize,
 }
 
-/// Those that have sent no message yet, by when they came, and how each is told to make room.
+/// Those that have sent nothing yet, by when they came, and how each is told to make room.
 #[derive(Debug, Default)]
 struct Newcomers {
     next: u64,
@@ -147,34 +147,62 @@ impl Connections {
     /// # Errors
     /// The limit that it would pass; it is counted.
     pub fn enter(self: &Arc<Self>, source: Option<IpAddr>) -> Result<OpenConnection, Closed> {
-        let count_below = |limit: usize| {
-            let below_limit = |open: usize| (open < limit).then_some(open + 1);
-            self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, below_limit).is_ok()
-        };
-        let has_place = count_below(self.max) || self.make_room() && count_below(self.max + CLOSING_MAX);
-        if !has_place {
+        if !self.count_source(source) {
+            let why = format_args!("{} of its own are open (stream.max_per_source)", self.max_per_source).to_string();
+            self.note_closed(Closed::TooManyOfSource, source, &why);
+            return Err(Closed::TooManyOfSource);
+        }
+        if !self.count_open() {
+            self.forget_source(source);
             let why = format_args!("{} are open (stream.max_connections)", self.max).to_string();
             self.note_closed(Closed::TooMany, source, &why);
             return Err(Closed::TooMany);
         }
-        // Gives its place back when it is dropped, also below.
-        let mut open = OpenConnection { connections: Arc::clone(self), source: None, newcomer: None };
-        if let Some(address) = source {
-            let mut by_source = lock(&self.by_source);
-            let count = by_source.entry(address).or_default();
-            if *count >= self.max_per_source {
-                drop(by_source);
-                let why =
-                    format_args!("{} of its own are open (stream.max_per_source)", self.max_per_source).to_string();
-                self.note_closed(Closed::TooManyOfSource, source, &why);
-                return Err(Closed::TooManyOfSource);
-            }
-            *count += 1;
-            open.source = source;
-        }
         self.accepted.add(1);
-        open.newcomer = Some(lock(&self.newcomers).add());
-        Ok(open)
+        let newcomer = Some(lock(&self.newcomers).add());
+        Ok(OpenConnection { connections: Arc::clone(self), source, newcomer })
+    }
+
+    /// Counts one more of a source, if it may have it.
+    fn count_source(&self, source: Option<IpAddr>) -> bool {
+        let Some(address) = source else { return true };
+        let mut by_source = lock(&self.by_source);
+        let count = by_source.get(&address).copied().unwrap_or(0);
+        let has_place = count < self.max_per_source;
+        if has_place {
+            by_source.insert(address, count + 1);
+        }
+        has_place
+    }
+
+    fn forget_source(&self, source: Option<IpAddr>) {
+        let Some(address) = source else { return };
+        let mut by_source = lock(&self.by_source);
+        if let Some(count) = by_source.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                by_source.remove(&address);
+            }
+        }
+    }
+
+    /// Counts one more in all, if there is a place, or one is made. Nobody is told to make room in vain.
+    fn count_open(&self) -> bool {
+        let count_below = |limit: usize| {
+            let below_limit = |open: usize| (open < limit).then_some(open + 1);
+            self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, below_limit).is_ok()
+        };
+        if count_below(self.max) {
+            return true;
+        }
+        if !count_below(self.max + CLOSING_MAX) {
+            return false;
+        }
+        let is_made = self.make_room();
+        if !is_made {
+            self.open.fetch_sub(1, Ordering::AcqRel);
+        }
+        is_made
     }
 
     /// Tells the one to close that has sent nothing for longest; false if each has sent something.
@@ -206,14 +234,14 @@ pub struct OpenConnection {
 }
 
 impl OpenConnection {
-    /// It has sent a message: it need not make room any more.
-    pub fn note_message(&mut self) {
+    /// It has sent something: it need not make room any more.
+    pub fn note_sent(&mut self) {
         if let Some((number, _)) = self.newcomer.take() {
             lock(&self.connections.newcomers).waiting.remove(&number);
         }
     }
 
-    /// Returns when it is to make room: never, once it has sent a message.
+    /// Returns when it is to make room: never, once it has sent something.
     pub async fn is_to_make_room(&self) {
         match &self.newcomer {
             Some((_, told)) => told.notified().await,
@@ -230,16 +258,9 @@ impl OpenConnection {
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.note_message();
+        self.note_sent();
         self.connections.open.fetch_sub(1, Ordering::AcqRel);
-        let Some(source) = self.source else { return };
-        let mut by_source = lock(&self.connections.by_source);
-        if let Some(count) = by_source.get_mut(&source) {
-            *count -= 1;
-            if *count == 0 {
-                by_source.remove(&source);
-            }
-        }
+        self.connections.forget_source(self.source);
     }
 }
 
@@ -249,7 +270,7 @@ mod tests {
 
     fn sender(connections: &Arc<Connections>, source: Option<IpAddr>) -> Result<OpenConnection, Closed> {
         let mut open = connections.enter(source)?;
-        open.note_message();
+        open.note_sent();
         Ok(open)
     }
 
@@ -283,7 +304,7 @@ mod tests {
         let mut first = connections.enter(None).unwrap();
         let second = connections.enter(None).unwrap();
         let third = connections.enter(None).unwrap();
-        first.note_message();
+        first.note_sent();
         let mut newer: Vec<_> = (0..2).map(|_| connections.enter(None).unwrap()).collect();
         assert_eq!([&first, &second, &third, &newer[0]].map(is_told), [false, true, true, false]);
         newer.extend((0..CLOSING_MAX - 2).map(|_| connections.enter(None).unwrap()));

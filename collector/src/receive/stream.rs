@@ -37,8 +37,8 @@ pub enum StreamSocket {
     Tcp(std::net::TcpListener, AllowList, Option<Arc<TlsSettings>>),
     /// `unix://`
     Unix(UnixListener),
-    /// `unixgram://`
-    Unixgram(UnixDatagram),
+    /// `unixgram://`, and whether systemd holds it too
+    Unixgram(UnixDatagram, bool),
 }
 
 /// What all receivers of streams share.
@@ -93,8 +93,8 @@ impl StreamReceiver {
             let door = match socket {
                 StreamSocket::Tcp(socket, allow, tls) => Door::tcp(socket, allow, tls, context.receivers)?,
                 StreamSocket::Unix(socket) => Door::unix(socket)?,
-                StreamSocket::Unixgram(socket) => {
-                    tasks.spawn_local(LocalDatagrams::new(socket, number, Rc::clone(&shared))?.run(stop));
+                StreamSocket::Unixgram(socket, is_shared) => {
+                    tasks.spawn_local(LocalDatagrams::new(socket, is_shared, number, Rc::clone(&shared))?.run(stop));
                     continue;
                 }
             };

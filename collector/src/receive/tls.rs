@@ -53,6 +53,9 @@ pub enum TlsError {
     /// An entry of the allow list is neither.
     #[error("tls.allow: `{0}` is neither a DNS name, an IP address nor a fingerprint sha256:HEX of 64 digits")]
     Allow(String),
+    /// Names that nobody vouches for.
+    #[error("tls.allow has names, but there is no tls.client_ca whose word for them could be taken")]
+    NamesAlone,
 }
 
 /// What handshakes are made with; replaced whole when its files have changed.
@@ -189,6 +192,9 @@ impl Senders {
                 Some(hex) => fingerprints.push(parse_fingerprint(hex).ok_or_else(|| TlsError::Allow(entry.clone()))?),
                 None => names.push(ServerName::try_from(entry.clone()).map_err(|_| TlsError::Allow(entry.clone()))?),
             }
+        }
+        if authorities.is_none() && !names.is_empty() {
+            return Err(TlsError::NamesAlone);
         }
         let is_required = tls.client == ClientCertificate::Required;
         Ok(Self { authorities, names, fingerprints, is_required, provider: Arc::clone(provider) })

@@ -316,7 +316,12 @@ impl UdpReceiver {
     fn finish(mut self) {
         for _ in 0..2 {
             for number in 0..self.sockets.len() {
-                while self.drain_socket(number).more {}
+                // Bounded for a socket whose door stays open, because it is not ours alone.
+                for _ in 0..CHANGE_OVER_BATCHES / BATCHES_IN_A_ROW {
+                    if !self.drain_socket(number).more {
+                        break;
+                    }
+                }
             }
             std::thread::sleep(self.tick.max(NO_BLOCK_SLEEP));
         }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::net::Shutdown;
 use std::os::unix::net::UnixDatagram as StdUnixDatagram;
 use std::rc::Rc;
 
@@ -19,36 +20,48 @@ use super::connection::{Shared, count, hear_what_came, message_of, offer_until_k
 /// Datagrams taken before the others get their turn.
 const IN_A_ROW: usize = 256;
 
+/// Taken after a stop, at most: more than a socket's queue can hold (net.unix.max_dgram_qlen).
+const LAST_DATAGRAMS_MAX: usize = 1 << 20;
+
 /// One socket.
 pub(super) struct LocalDatagrams {
     socket: UnixDatagram,
+    /// systemd holds it too.
+    is_shared: bool,
     source: Source,
     shared: Rc<RefCell<Shared>>,
 }
 
 impl LocalDatagrams {
-    pub(super) fn new(socket: StdUnixDatagram, listener: u8, shared: Rc<RefCell<Shared>>) -> io::Result<Self> {
+    pub(super) fn new(
+        socket: StdUnixDatagram,
+        is_shared: bool,
+        listener: u8,
+        shared: Rc<RefCell<Shared>>,
+    ) -> io::Result<Self> {
         let source = Source { address: None, port: 0, listener };
-        Ok(Self { socket: UnixDatagram::from_std(socket)?, source, shared })
+        Ok(Self { socket: UnixDatagram::from_std(socket)?, is_shared, source, shared })
     }
 
     /// Until stopped; then what had come.
     pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut stopped = false;
-        loop {
+        while !stopped {
             wait_while_starving(&self.shared).await;
             tokio::select! {
                 biased;
-                ready = tokio::task::unconstrained(self.socket.readable()) => if ready.is_err() { return },
-                _ = stop.wait_for(|stop| *stop), if !stopped => {
+                ready = self.socket.readable() => if ready.is_err() { return },
+                _ = stop.wait_for(|stop| *stop) => {
                     stopped = true;
+                    // No more can be sent, and what was stays to be read; a socket of systemd's is for who reads it next.
+                    if !self.is_shared {
+                        let _ = self.socket.shutdown(Shutdown::Read);
+                    }
                     hear_what_came().await;
-                    continue;
                 }
-                () = std::future::ready(()), if stopped => return,
             }
-            for _ in 0..IN_A_ROW {
-                if !self.take_one().await {
+            for _ in 0..if stopped { LAST_DATAGRAMS_MAX } else { IN_A_ROW } {
+                if !self.take_one(stopped).await {
                     break;
                 }
             }
@@ -56,8 +69,9 @@ impl LocalDatagrams {
         }
     }
 
-    /// Whether there was one.
-    async fn take_one(&self) -> bool {
+    /// Whether there was one; the end of a socket that was shut down looks like an empty datagram with nothing
+    /// behind it.
+    async fn take_one(&self, stopped: bool) -> bool {
         let unkept = {
             let Shared { feed, scratch, limits, .. } = &mut *self.shared.borrow_mut();
             // TRUNC gives the length also of what the buffer was too small for (recv(2)).
@@ -71,6 +85,9 @@ impl LocalDatagrams {
                     return false;
                 }
             };
+            if stopped && length == 0 && rustix::io::ioctl_fionread(&self.socket).unwrap_or(0) == 0 {
+                return false;
+            }
             let bytes = &scratch[..filled.min(limits.message_bytes_max)];
             let frame = Frame { bytes, original_length: u32::try_from(length).unwrap_or(u32::MAX) };
             let message = message_of(&frame, self.source, realtime_ns(), Flags::NONE);

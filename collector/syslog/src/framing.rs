@@ -219,8 +219,8 @@ impl Framer {
     }
 }
 
-/// A connection with short messages does not keep the memory of one long one.
-const PENDING_BYTES_KEPT: usize = 4096;
+/// A connection does not keep the memory of a long message that has ended.
+const PENDING_BYTES_KEPT: usize = HELD_ALWAYS_BYTES;
 
 fn saturated(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)

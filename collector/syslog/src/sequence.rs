@@ -15,6 +15,12 @@ const LOOKED_AT_BYTES_MAX: usize = 2048;
 /// A larger jump is no loss: the sender counts anew, or something else.
 const GAP_MAX: u32 = 10_000_000;
 
+/// So many numbers that came before, each a little above the last, may be repeats; more are a new beginning.
+const REPEATS_MAX: u32 = 8;
+
+/// "A little".
+const ASCENT_MAX: u32 = 16;
+
 /// Gaps in which a message that comes late is still looked for.
 const GAPS_MAX: usize = 8;
 
@@ -76,6 +82,8 @@ pub struct Sequence {
     next: u32,
     /// Numbers that were left out lately, from and to.
     gaps: Vec<(u32, u32)>,
+    /// The last number that came again, and how many such came in ascending order.
+    again: (u32, u32),
     /// Messages with a number.
     pub received: u64,
     /// Numbers that never came.
@@ -90,7 +98,7 @@ impl Sequence {
     /// Of a sender whose first message had this number.
     #[must_use]
     pub fn new(id: u32) -> Self {
-        Self { next: after(id), gaps: Vec::new(), received: 1, missing: 0, repeated: 0, restarts: 0 }
+        Self { next: after(id), gaps: Vec::new(), again: (0, 0), received: 1, missing: 0, repeated: 0, restarts: 0 }
     }
 
     /// Notes the next message that came.
@@ -108,13 +116,20 @@ impl Sequence {
             self.gaps.push((self.next, id - 1));
             self.missing += u64::from(ahead);
             self.next = after(id);
-        } else if id != 1 && id < self.next && self.next - id <= GAP_MAX {
+        } else if id != 1 && id < self.next && self.next - id <= GAP_MAX && !self.begins_anew(id) {
             self.repeated += 1;
         } else {
             self.restarts += 1;
             self.gaps.clear();
             self.next = after(id);
         }
+    }
+
+    /// Whether numbers that came before, in ascending order, are too many to have come again: its first message was lost.
+    fn begins_anew(&mut self, id: u32) -> bool {
+        let (last, in_order) = self.again;
+        self.again = (id, if (1..=ASCENT_MAX).contains(&id.wrapping_sub(last)) { in_order + 1 } else { 1 });
+        self.again.1 > REPEATS_MAX
     }
 
     /// Whether a number was missing until now.
@@ -173,6 +188,8 @@ mod tests {
         assert_eq!(of(&[500, 501, 1, 2, 3]), (0, 0, 1), "it was started anew");
         assert_eq!(of(&[2_147_483_646, 2_147_483_647, 1, 2]), (0, 0, 0));
         assert_eq!(of(&[7, 2_000_000_000, 2_000_000_001]), (0, 0, 1), "no such gap is believed");
+        let anew: Vec<u32> = [1_000, 1_001].into_iter().chain(2..30).collect();
+        assert_eq!(of(&anew), (0, 8, 1), "it was started anew, and its first message was lost");
         let every_second: Vec<u32> = (0..100).map(|number| 10 + number * 2).collect();
         assert_eq!(of(&every_second), (99, 0, 0));
     }

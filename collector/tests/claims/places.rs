@@ -78,34 +78,43 @@ fn local_streams_and_datagrams_come_back_whole_and_their_names_go_at_the_end() {
     assert!(!stream.exists() && !datagrams.exists());
 }
 
-#[test]
-fn sockets_that_systemd_has_bound_are_taken_and_others_told() {
-    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address = udp.local_addr().unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    // The shell makes the socket descriptor 3 and says so as systemd does (sd_listen_fds(3)).
+/// Runs a collector to which a UDP socket is passed as systemd does (sd_listen_fds(3)), until it listens.
+fn start_activated(socket: &UdpSocket, directory: &std::path::Path) -> (std::process::Child, String) {
     let program = "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
     let mut child = Command::new("sh")
         .args(["-c", program, "sh", env!("CARGO_BIN_EXE_logboom"), "run", "--admin", "127.0.0.1:0"])
-        .args(["--set", "receive.threads=2", "--listen", &format!("udp://{address}"), "--data-dir"])
-        .arg(directory.path())
-        .stdin(Stdio::from(std::os::fd::OwnedFd::from(udp)))
+        .args(["--set", "receive.threads=2", "--listen", &format!("udp://{}", socket.local_addr().unwrap())])
+        .arg("--data-dir")
+        .arg(directory)
+        .stdin(Stdio::from(std::os::fd::OwnedFd::from(socket.try_clone().unwrap())))
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
-    let started = lines.find_map(|line| line.ok().filter(|line| line.contains("listening on "))).unwrap();
-    assert!(
-        started.contains(&format!("udp://{address} ")) || started.contains(&format!("udp://{address},")),
-        "{started}"
-    );
-    udp_sender().send_to(b"through systemd's socket", address).unwrap();
-    let data = directory.path();
+    let listening = lines.find_map(|line| line.ok().filter(|line| line.contains("listening on ")));
+    std::thread::spawn(move || lines.for_each(drop));
+    (child, listening.unwrap())
+}
+
+#[test]
+fn a_socket_of_systemd_goes_from_run_to_run_and_what_comes_between_waits() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    for run in 0..2 {
+        let (mut child, listening) = start_activated(&socket, directory.path());
+        assert!(listening.contains(&format!("udp://{address}")), "{listening}");
+        udp_sender().send_to(format!("in run {run}").as_bytes(), address).unwrap();
+        super::support::signal(child.id(), "TERM");
+        assert!(super::support::wait_for_exit(&mut child).success());
+        udp_sender().send_to(format!("after run {run}").as_bytes(), address).unwrap();
+    }
+    let (mut child, _) = start_activated(&socket, directory.path());
     super::support::signal(child.id(), "TERM");
     assert!(super::support::wait_for_exit(&mut child).success());
-    let stored = super::support::read_messages(data);
-    assert_eq!(stored.len(), 1);
-    assert_eq!(stored[0].payload, b"through systemd's socket");
+    let stored = super::support::read_messages(directory.path());
+    let texts: Vec<_> = stored.iter().map(|message| String::from_utf8_lossy(&message.payload).into_owned()).collect();
+    assert_eq!(texts, ["in run 0", "after run 0", "in run 1", "after run 1"]);
 }
 
 /// A directory that anybody may write to.

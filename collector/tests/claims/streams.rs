@@ -75,6 +75,56 @@ fn a_sender_faster_than_the_disk_waits_and_loses_nothing() {
 }
 
 #[test]
+fn while_there_is_no_block_only_one_connection_holds_what_it_has_read() {
+    // Four blocks of the pool, and a writer that is much slower than nine hundred senders.
+    let mut collector = Collector::start(&[
+        "queue.memory=20MiB",
+        "store.block_size=64KiB",
+        "store.level=19",
+        "receive.threads=1",
+        "stream.memory=1MiB",
+        "store.unsynced=4MiB",
+    ]);
+    let mut state = 1u64;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        b'a' + (state >> 59) as u8 % 26
+    });
+    let line: Vec<u8> = noise.take(999).chain([b'\n']).collect();
+    let lines = line.repeat(300);
+    let mut streams: Vec<TcpStream> = (0..900).map(|_| TcpStream::connect(collector.tcp).unwrap()).collect();
+    // Each waits for more when the pool is used up.
+    for stream in &mut streams {
+        stream.write_all(b"hello\n").unwrap();
+    }
+    collector.wait_for("received", streams.len() as u64);
+    let mut sent = vec![0usize; streams.len()];
+    for (stream, sent) in streams.iter_mut().zip(&mut sent) {
+        stream.set_nonblocking(true).unwrap();
+        // As much as the kernel takes: more than is read at a time.
+        while *sent < lines.len() {
+            match stream.write(&lines[*sent..]) {
+                Ok(written) => *sent += written,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    let hellos = streams.len();
+    drop(streams);
+    let whole = hellos + sent.iter().map(|sent| sent.div_ceil(line.len())).sum::<usize>();
+    collector.wait_for("received", whole as u64);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", collector.child.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak_mib = peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10;
+    // ARCHITECTURE.md, memory: pool, unsynced, fixed, zstd at level 19, messages that have not ended.
+    let stated_mib = 20 + 4 + 32 + 24 + 1;
+    assert!(peak_mib <= stated_mib, "{peak_mib} MiB, but at most {stated_mib} MiB are stated");
+    collector.stop();
+    assert_eq!(collector.messages().len(), whole);
+}
+
+#[test]
 fn connections_beyond_the_limit_are_closed_and_counted() {
     let mut collector = Collector::start(&["stream.max_connections=2"]);
     let mut kept: Vec<TcpStream> = (0..2).map(|_| TcpStream::connect(collector.tcp).unwrap()).collect();

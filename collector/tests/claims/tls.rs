@@ -244,6 +244,10 @@ fn each_mistake_in_the_settings_is_told_at_the_start() {
             vec![cert.clone(), key.clone(), "tls.client=required".into(), "tls.allow=[\"sha256:12\"]".into()],
             "`sha256:12` is neither a DNS name",
         ),
+        (
+            vec![cert.clone(), key.clone(), "tls.client=required".into(), "tls.allow=[\"web1.example\"]".into()],
+            "there is no tls.client_ca whose word for them could be taken",
+        ),
         (vec![cert, key, "tls.client=required".into(), setting("tls.client_ca", &empty)], "tls.client_ca names"),
     ] {
         let directory = tempfile::tempdir().unwrap();

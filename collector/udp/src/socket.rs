@@ -61,11 +61,7 @@ pub fn bind_group(
 /// What socket(2), setsockopt(2) and bind(2) say.
 pub fn bind_multicast(group: SocketAddr, interface: u32, receive_buffer_bytes: usize) -> io::Result<ReceiveSocket> {
     let socket = bind_group(group, 1, receive_buffer_bytes, true)?.remove(0);
-    let membership = SockRef::from(&socket.socket);
-    match group.ip() {
-        IpAddr::V4(group) => membership.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(interface))?,
-        IpAddr::V6(group) => membership.join_multicast_v6(&group, interface)?,
-    }
+    socket.join_multicast(interface)?;
     Ok(socket)
 }
 
@@ -106,6 +102,10 @@ pub struct ReceiveSocket {
     address: SocketAddr,
     /// The kernel's 32 bit counter, widened: the lower half is always the last value read.
     dropped: AtomicU64,
+    /// What the kernel had dropped before the socket was ours.
+    dropped_before: u64,
+    /// Others hold it too: what is done to it lasts beyond this process.
+    is_shared: bool,
     /// Keeps the dummy peer's port ours while the door is closed.
     door_stop: Mutex<Option<UdpSocket>>,
 }
@@ -113,17 +113,33 @@ pub struct ReceiveSocket {
 impl ReceiveSocket {
     fn of(socket: UdpSocket) -> io::Result<Self> {
         let address = socket.local_addr()?;
-        Ok(Self { socket, address, dropped: AtomicU64::new(0), door_stop: Mutex::new(None) })
+        let (dropped, door_stop) = (AtomicU64::new(0), Mutex::new(None));
+        Ok(Self { socket, address, dropped, dropped_before: 0, is_shared: false, door_stop })
     }
 
-    /// A socket that somebody else has bound and handed to this process.
+    /// A socket that somebody else has bound and handed to this process, and may hand to the next.
     ///
     /// # Errors
     /// What setsockopt(2) and getsockname(2) say.
     pub fn adopt(socket: UdpSocket, receive_buffer_bytes: usize) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         ask_receive_buffer(&SockRef::from(&socket), receive_buffer_bytes)?;
-        Self::of(socket)
+        let socket = Self::of(socket)?;
+        let dropped_before = socket.dropped()?;
+        Ok(Self { dropped_before, is_shared: true, ..socket })
+    }
+
+    /// Joins the multicast group that it is bound to, on the interface numbered `interface`, or, with 0, on the one that the
+    /// routes say.
+    ///
+    /// # Errors
+    /// What setsockopt(2) says.
+    pub fn join_multicast(&self, interface: u32) -> io::Result<()> {
+        let membership = SockRef::from(&self.socket);
+        match self.address.ip() {
+            IpAddr::V4(group) => membership.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(interface)),
+            IpAddr::V6(group) => membership.join_multicast_v6(&group, interface),
+        }
     }
 
     /// The address it is bound to, with the port that the kernel chose if 0 was asked for.
@@ -149,7 +165,7 @@ impl ReceiveSocket {
         Ok(BufferUse { used_bytes: words[MEMINFO_RMEM_ALLOC], limit_bytes: words[MEMINFO_RCVBUF] })
     }
 
-    /// Datagrams that the kernel has dropped at this socket since it was bound, whatever the cause. Any thread may ask,
+    /// Datagrams that the kernel has dropped at this socket since it is ours, whatever the cause. Any thread may ask,
     /// at least once each 2^32 drops.
     ///
     /// # Errors
@@ -159,7 +175,7 @@ impl ReceiveSocket {
         let now = meminfo(self.as_fd())?[MEMINFO_DROPS];
         let widened = widen(known, now);
         // Of two threads the one that read later may come first.
-        Ok(self.dropped.fetch_max(widened, Ordering::AcqRel).max(widened))
+        Ok(self.dropped.fetch_max(widened, Ordering::AcqRel).max(widened) - self.dropped_before)
     }
 
     /// Lets the kernel join datagrams of one sender and length into trains (UDP_GRO, udp(7)). It then counts a train that
@@ -174,11 +190,15 @@ impl ReceiveSocket {
     /// Stops arrivals while what has arrived can still be read: connects the socket to a peer that never sends. What
     /// arrives from here on is refused by the host (`NoPorts` in /proc/net/snmp), as after a close, but the queue stays.
     ///
-    /// The peer is a socket of our own on a port of its own, so that nobody else can send from there.
+    /// The peer is a socket of our own on a port of its own, so that nobody else can send from there. A socket that others hold
+    /// too stays open: what arrives is for who reads it next.
     ///
     /// # Errors
     /// What bind(2) and connect(2) say; the door is then still open.
     pub fn close_door(&self) -> io::Result<()> {
+        if self.is_shared {
+            return Ok(());
+        }
         let mut here = self.address;
         if here.ip().is_unspecified() {
             here.set_ip(match here.ip() {
