@@ -28,7 +28,7 @@ use crate::store::storage::Storage;
 use crate::store::volumes::Volumes;
 
 /// Name and meaning of every metric, in the order of the data path.
-pub const METRICS: [(&str, &str); 47] = [
+pub const METRICS: [(&str, &str); 48] = [
     ("logboom_build_info", "Always 1; the label tells the version."),
     ("logboom_received_datagrams_total", "Datagrams taken from the sockets of a listener."),
     ("logboom_received_messages_total", "Messages taken from a listener, whatever became of them."),
@@ -46,6 +46,10 @@ pub const METRICS: [(&str, &str); 47] = [
     ("logboom_tcp_connections", "Stream connections open now."),
     ("logboom_tcp_accepted_connections_total", "Stream connections accepted."),
     ("logboom_tcp_closed_connections_total", "Stream connections that were turned away or closed, by reason."),
+    (
+        "logboom_tls_waiting_handshakes",
+        "Connections that wait for their turn to begin TLS (tls.handshakes_per_second).",
+    ),
     (
         "logboom_upstream_missing_messages",
         "Messages that senders have numbered and that never came (RFC 5424 sequenceId).",
@@ -205,6 +209,7 @@ impl Telemetry {
             let closed = counter!("logboom_tcp_closed_connections_total", "reason" => reason.name());
             closed.absolute(watched.connections.closed(reason));
         }
+        set(&gauge!("logboom_tls_waiting_handshakes"), watched.connections.waiting_handshakes() as u64);
         set(&gauge!("logboom_upstream_missing_messages"), watched.sequences.missing());
         let reloads = watched.tls.as_ref().map_or((0, 0), |tls| (tls.reloaded.get(), tls.reload_failed.get()));
         counter!("logboom_config_reloads_total", "result" => "ok").absolute(reloads.0);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use logboom_segment::Source;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
@@ -37,7 +37,9 @@ pub(super) enum Door {
 #[derive(Clone)]
 pub(super) struct Handshakes {
     settings: Arc<TlsSettings>,
-    pace: Rc<RefCell<Pace>>,
+    /// Those that may begin now; who waits for more gets it in turn.
+    turns: Rc<Semaphore>,
+    per_second: f64,
 }
 
 enum Accepted {
@@ -55,7 +57,7 @@ impl Door {
     ) -> io::Result<Self> {
         let handshakes = |settings: Arc<TlsSettings>| {
             let per_second = f64::from(settings.limits().handshakes_per_second) / receivers.max(1) as f64;
-            Handshakes { settings, pace: Rc::new(RefCell::new(Pace::new(per_second, Instant::now()))) }
+            Handshakes { settings, turns: Rc::new(Semaphore::new(burst(per_second))), per_second }
         };
         Ok(Self::Tcp { socket: TcpListener::from_std(socket)?, allow, tls: tls.map(handshakes) })
     }
@@ -72,29 +74,39 @@ impl Door {
     }
 }
 
-/// So many a second, and after a pause as many at once.
+/// So many at once, after a pause.
+fn burst(per_second: f64) -> usize {
+    (per_second as usize).max(1)
+}
+
+/// Gives turns at their pace until it is to stop.
+async fn give_turns(handshakes: Handshakes, mut stop: watch::Receiver<bool>) {
+    const INTERVAL: Duration = Duration::from_millis(20);
+    let Handshakes { turns, per_second, .. } = handshakes;
+    let (mut pace, mut at) = (Pace { per_second, owed: 0.0 }, Instant::now());
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let passed = at.elapsed();
+        at += passed;
+        turns.add_permits(pace.more(passed, turns.available_permits()));
+    }
+}
+
 struct Pace {
     per_second: f64,
-    /// Those that may begin now.
-    ready: f64,
-    at: Instant,
+    /// Parts of one.
+    owed: f64,
 }
 
 impl Pace {
-    fn new(per_second: f64, now: Instant) -> Self {
-        Self { per_second, ready: per_second.max(1.0), at: now }
-    }
-
-    /// Time until one more may begin; zero counts it as begun.
-    fn delay(&mut self, now: Instant) -> Duration {
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.ready = (self.ready + passed * self.per_second).min(self.per_second.max(1.0));
-        self.at = now;
-        if self.ready >= 1.0 {
-            self.ready -= 1.0;
-            return Duration::ZERO;
-        }
-        Duration::from_secs_f64((1.0 - self.ready) / self.per_second)
+    /// How many more may begin now that so much time has passed, where `ready` still may.
+    fn more(&mut self, passed: Duration, ready: usize) -> usize {
+        let due = self.owed + passed.as_secs_f64() * self.per_second;
+        self.owed = due.fract();
+        (due as usize).min(burst(self.per_second).saturating_sub(ready))
     }
 }
 
@@ -113,6 +125,9 @@ impl Acceptor {
 
     /// Until stopped; then those that had come.
     pub(super) async fn run(mut self) {
+        if let Door::Tcp { tls: Some(handshakes), .. } = &self.door {
+            tokio::task::spawn_local(give_turns(handshakes.clone(), self.stop.clone()));
+        }
         let mut stopped = false;
         let mut left = LAST_ACCEPTS_MAX;
         while left > 0 {
@@ -189,10 +204,16 @@ async fn begin_tls(
     open: OpenConnection,
     mut stop: watch::Receiver<bool>,
 ) {
-    let Handshakes { settings, pace } = handshakes;
+    let Handshakes { settings, turns, .. } = handshakes;
     let timeout = settings.limits().handshake_timeout.get();
     let handshake = async {
-        wait_for_turn(&pace).await;
+        // Beyond their rate they wait, each in turn. The semaphore is never closed.
+        let connections = Arc::clone(&shared.borrow().connections);
+        let waiting = connections.wait_for_handshake();
+        if let Ok(turn) = turns.acquire().await {
+            turn.forget();
+        }
+        drop(waiting);
         tokio::time::timeout(timeout, TlsAcceptor::from(settings.current()).accept(stream)).await
     };
     let done = tokio::select! {
@@ -211,17 +232,6 @@ async fn begin_tls(
             reason => closed(reason, &format_args!("the TLS handshake failed: {error}{}", hint(&error))),
         },
         Err(_) => closed(Closed::TlsTimeout, &"the TLS handshake took too long (tls.handshake_timeout)"),
-    }
-}
-
-/// Handshakes beyond their rate wait.
-async fn wait_for_turn(pace: &RefCell<Pace>) {
-    loop {
-        let delay = pace.borrow_mut().delay(Instant::now());
-        if delay.is_zero() {
-            return;
-        }
-        tokio::time::sleep(delay).await;
     }
 }
 
@@ -251,15 +261,13 @@ mod tests {
 
     #[test]
     fn handshakes_begin_at_their_pace_and_after_a_pause_as_many_at_once() {
-        let begin = Instant::now();
-        let mut pace = Pace::new(10.0, begin);
-        let mut begun = |at: Instant| (0..).take_while(|_| pace.delay(at).is_zero()).count();
-        assert_eq!(begun(begin), 10);
-        assert_eq!(begun(begin), 0);
-        assert_eq!(begun(begin + Duration::from_millis(250)), 2);
-        assert_eq!(begun(begin + Duration::from_secs(60)), 10, "no more than a second's");
-        let mut slow = Pace::new(0.5, begin);
-        assert!(slow.delay(begin).is_zero());
-        assert_eq!(slow.delay(begin), Duration::from_secs(2));
+        let mut pace = Pace { per_second: 10.0, owed: 0.0 };
+        assert_eq!(pace.more(Duration::from_millis(250), 0), 2);
+        assert_eq!(pace.more(Duration::from_millis(50), 0), 1, "what was left of the time before counts");
+        assert_eq!(pace.more(Duration::from_secs(60), 3), 7, "no more than a second's may be ready");
+        let mut slow = Pace { per_second: 0.5, owed: 0.0 };
+        let given: usize = (0..500).map(|_| slow.more(Duration::from_millis(20), 0)).sum();
+        assert_eq!(given, 5, "in ten seconds");
+        assert_eq!(burst(0.5), 1);
     }
 }

@@ -77,6 +77,7 @@ pub const CLOSING_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Connections {
     open: AtomicUsize,
+    waiting_handshakes: AtomicUsize,
     accepted: Counter,
     closed: [Counter; Closed::ALL.len()],
     logged: Mutex<[Option<Instant>; Closed::ALL.len()]>,
@@ -103,6 +104,7 @@ impl Connections {
     pub fn new(max: usize, max_per_source: usize) -> Self {
         Self {
             open: AtomicUsize::new(0),
+            waiting_handshakes: AtomicUsize::new(0),
             accepted: Counter::default(),
             closed: Default::default(),
             logged: Mutex::default(),
@@ -117,6 +119,19 @@ impl Connections {
     #[must_use]
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Acquire)
+    }
+
+    /// Connections that wait for their turn to begin TLS.
+    #[must_use]
+    pub fn waiting_handshakes(&self) -> usize {
+        self.waiting_handshakes.load(Ordering::Acquire)
+    }
+
+    /// Counts one that waits for its turn, until this is dropped.
+    #[must_use]
+    pub fn wait_for_handshake(&self) -> WaitingHandshake<'_> {
+        self.waiting_handshakes.fetch_add(1, Ordering::AcqRel);
+        WaitingHandshake(self)
     }
 
     /// Connections accepted so far.
@@ -221,6 +236,16 @@ impl Newcomers {
         self.next += 1;
         self.waiting.insert(number, Arc::clone(&told));
         (number, told)
+    }
+}
+
+/// A connection that waits for its turn to begin TLS.
+#[derive(Debug)]
+pub struct WaitingHandshake<'a>(&'a Connections);
+
+impl Drop for WaitingHandshake<'_> {
+    fn drop(&mut self) {
+        self.0.waiting_handshakes.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -145,6 +145,21 @@ fn who_sends_no_tls_or_nothing_at_all_is_closed_and_counted() {
 }
 
 #[test]
+fn handshakes_beyond_their_rate_wait_and_are_made_in_turn() {
+    let authority = Authority::new();
+    let pair = authority.sign("server", "collector.example");
+    let mut collector = start(&pair, &["tls.handshakes_per_second=1".into(), "receive.threads=1".into()]);
+    let address = collector.address("tls");
+    let mut silent: Vec<TcpStream> = (0..5).map(|_| TcpStream::connect(address).unwrap()).collect();
+    collector.wait_for_metric("logboom_tls_waiting_handshakes", 3);
+    // Who goes away does not use up a turn.
+    silent.clear();
+    assert!(is_taken(&collector, connect(&authority.client(None, &BOTH), address), "in turn"));
+    collector.wait_until("nobody waits", |_| collector.metric("logboom_tls_waiting_handshakes") == Some(0));
+    collector.stop();
+}
+
+#[test]
 fn a_client_must_show_a_certificate_that_is_vouched_for_and_listed() {
     let authority = Authority::new();
     let pair = authority.sign("server", "collector.example");
