@@ -106,6 +106,13 @@ impl BlockPool {
         self.take_if_more_than(self.reserve)
     }
 
+    /// An empty block for what can wait, unless that would leave less than a quarter ([`BlockPool::is_low`]): the rest is for
+    /// what cannot.
+    #[must_use]
+    pub fn take_patiently(&self) -> Option<Box<Block>> {
+        self.take_if_more_than(self.reserve.max(self.slots.len() / 4))
+    }
+
     /// An empty block, unless none is left.
     #[must_use]
     pub fn take_reserve(&self) -> Option<Box<Block>> {
@@ -229,6 +236,16 @@ mod tests {
         assert_eq!((reserve.len(), pool.free()), (2, 0));
         taken.into_iter().chain(reserve).for_each(|block| pool.give_back(block));
         assert_eq!(pool.free(), 8);
+    }
+
+    #[test]
+    fn what_can_wait_leaves_a_quarter_so_that_the_pool_is_never_low_by_it() {
+        let pool = pool(16, 0.125);
+        let patient: Vec<_> = std::iter::from_fn(|| pool.take_patiently()).collect();
+        assert_eq!((patient.len(), pool.free(), pool.is_low()), (12, 4, false));
+        let taken: Vec<_> = std::iter::from_fn(|| pool.take()).collect();
+        assert_eq!((taken.len(), pool.is_low()), (2, true), "and the rest of it above the reserve is for what cannot");
+        patient.into_iter().chain(taken).for_each(|block| pool.give_back(block));
     }
 
     #[test]

@@ -104,8 +104,8 @@ impl Feed {
         self.offer_to_next(message)
     }
 
-    /// Puts a message of a stream into the current block. Nothing is shed: without a block above the reserve its sender
-    /// waits.
+    /// Puts a message of a stream into the current block. Nothing is shed: when blocks are scarce its sender waits, so that
+    /// what is left is for datagrams, whose senders do not.
     pub fn offer_or_wait(&mut self, message: &Message<'_>) -> Offered {
         loop {
             if let Some(block) = &mut self.current
@@ -114,7 +114,7 @@ impl Feed {
                 return Offered::Kept;
             }
             self.hand_over();
-            let Some(block) = self.pool().take() else { return Offered::NoBlock };
+            let Some(block) = self.pool().take_patiently() else { return Offered::NoBlock };
             self.begin(block);
         }
     }

@@ -1,6 +1,6 @@
 //! One connection: bytes read in large pieces, messages found in them, and put into blocks.
 //!
-//! Without a free block above the reserve nothing is read any more, and the sender waits. A connection keeps only the part of
+//! While blocks are scarce nothing is read any more, and the sender waits. A connection keeps only the part of
 //! a message that has not ended yet, and of a receiver's connections one the rest of what was read when blocks ran out.
 
 use std::cell::RefCell;
