@@ -96,7 +96,7 @@ impl SendBatch {
     /// Sends the datagrams from number `first` on, and returns how many the kernel took: at least one, perhaps not all.
     ///
     /// # Errors
-    /// What sendmmsg(2) says of the first, which was then not sent.
+    /// What sendmmsg(2) says of the first [`SendBatch::train_datagrams`], which were then not sent.
     pub fn send(&mut self, socket: &UdpSocket, first: usize) -> io::Result<usize> {
         gather_trains(&mut self.trains, &self.ends, first, self.segments_max);
         self.point_headers();
@@ -114,6 +114,12 @@ impl SendBatch {
                 return Err(error);
             }
         }
+    }
+
+    /// Datagrams that the last call of [`SendBatch::send`] offered first, as one: 1 but with UDP_SEGMENT.
+    #[must_use]
+    pub fn train_datagrams(&self) -> usize {
+        self.trains.first().map_or(0, |train| train.datagrams)
     }
 
     fn point_headers(&mut self) {

@@ -5,7 +5,10 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
-use logboom_udp::{ReceiveRing, ReceiveSocket, SendBatch, Steering, bind_group, clock, stamp_arrivals, thread};
+use logboom_udp::{
+    Origin, ReceiveRing, ReceiveSocket, SendBatch, SendError, Steering, bind_group, clock, queue_send_errors,
+    stamp_arrivals, take_send_error, thread,
+};
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -281,4 +284,38 @@ fn steering_by_processor_gives_a_datagram_to_the_receiver_there() {
 fn a_program_is_refused_for_a_socket_outside_a_group() {
     let alone = bind("127.0.0.1:0", 1).unwrap().remove(0);
     assert!(Steering::spread(2).attach(&alone).is_err());
+}
+
+#[test]
+fn a_port_where_nobody_listens_is_told_for_each_datagram_and_swallows_none() {
+    for (host, told) in [("127.0.0.1", Origin::Icmp(3, 3)), ("[::1]", Origin::Icmp6(1, 4))] {
+        let closed = UdpSocket::bind(format!("{host}:0")).unwrap().local_addr().unwrap();
+        let from = sender(closed);
+        queue_send_errors(&from).unwrap();
+        assert_eq!(take_send_error(&from).unwrap(), None);
+        let mut batch = SendBatch::new(closed, 1);
+        for number in 0..5 {
+            batch.push_with(|out| out.push(number));
+        }
+        let (mut sent, mut errors) = (0, Vec::new());
+        while sent < batch.len() {
+            sent += batch.send(&from, sent).unwrap_or(0);
+            errors.extend(std::iter::from_fn(|| take_send_error(&from).unwrap()));
+        }
+        let unreachable = SendError { errno: 111, origin: told, mtu_bytes: 0, offender: Some(closed.ip()) }; // ECONNREFUSED
+        assert_eq!(errors, vec![unreachable; 5]);
+    }
+}
+
+#[test]
+fn a_datagram_that_is_too_long_is_told_at_once_and_the_next_can_be_sent() {
+    let socket = bind("127.0.0.1:0", 1).unwrap().remove(0);
+    let from = sender(socket.address());
+    let mut batch = SendBatch::new(socket.address(), 1);
+    batch.push_with(|out| out.resize(65_508, b'x'));
+    batch.push_with(|out| out.extend_from_slice(b"short"));
+    assert_eq!(batch.send(&from, 0).unwrap_err().raw_os_error(), Some(90), "EMSGSIZE");
+    assert_eq!(batch.train_datagrams(), 1);
+    assert_eq!(batch.send(&from, 1).unwrap(), 1);
+    assert_eq!(drain(&socket, &mut ReceiveRing::new(4, 100)).len(), 1);
 }

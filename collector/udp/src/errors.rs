@@ -1,0 +1,121 @@
+//! What the network says about datagrams that were sent: the error queue of a socket (IP_RECVERR, ip(7)).
+//!
+//! Without it an unconnected socket never hears that nothing listens at the other end, and a connected one swallows a
+//! datagram for each time it hears it.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd};
+
+use super::sockopt::set_int;
+
+/// One error about a datagram that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendError {
+    /// What the kernel makes of it (errno(3)).
+    pub errno: i32,
+    /// Who noticed.
+    pub origin: Origin,
+    /// For EMSGSIZE the path's MTU, bytes; otherwise 0.
+    pub mtu_bytes: u32,
+    /// The machine that answered.
+    pub offender: Option<IpAddr>,
+}
+
+/// Who noticed an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// This machine.
+    Local,
+    /// An ICMP message of this type and code (RFC 792).
+    Icmp(u8, u8),
+    /// An ICMPv6 message of this type and code (RFC 4443).
+    Icmp6(u8, u8),
+}
+
+/// Has the kernel queue errors about what this socket sends. They count against its receive buffer: what does not fit is
+/// forgotten.
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub fn queue_send_errors(socket: &UdpSocket) -> io::Result<()> {
+    if socket.local_addr()?.is_ipv4() {
+        set_int(socket.as_fd(), libc::IPPROTO_IP, libc::IP_RECVERR, 1)
+    } else {
+        set_int(socket.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)
+    }
+}
+
+/// Words of ancillary data of one error: its header, the error, and the offender's address (cmsg(3)).
+const CONTROL_WORDS: usize = 16;
+
+/// Takes the oldest error of the queue, without waiting; `None` when there is none.
+///
+/// # Errors
+/// What recvmsg(2) says, but for EAGAIN and EINTR.
+pub fn take_send_error(socket: &UdpSocket) -> io::Result<Option<SendError>> {
+    let mut control = [0u64; CONTROL_WORDS];
+    // SAFETY: all-zero bytes are a valid msghdr (null pointers, no flags).
+    let mut header = unsafe { std::mem::zeroed::<libc::msghdr>() };
+    loop {
+        header.msg_control = control.as_mut_ptr().cast();
+        header.msg_controllen = size_of_val(&control);
+        // SAFETY: the header holds no name and no iovec, and a control buffer that is as long as it says and lives through
+        // the call.
+        let result =
+            unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT) };
+        if result >= 0 {
+            let words = header.msg_controllen / size_of::<u64>();
+            return Ok(Some(read_error(&control[..words.min(CONTROL_WORDS)])));
+        }
+        let error = io::Error::last_os_error();
+        match error.kind() {
+            io::ErrorKind::WouldBlock => return Ok(None),
+            io::ErrorKind::Interrupted => {}
+            _ => return Err(error),
+        }
+    }
+}
+
+/// The `sock_extended_err` (include/uapi/linux/errqueue.h) among ancillary messages, and the address behind it.
+fn read_error(words: &[u64]) -> SendError {
+    let mut error = SendError { errno: 0, origin: Origin::Local, mtu_bytes: 0, offender: None };
+    let mut rest = words;
+    while let [length, level_and_type, data @ ..] = rest {
+        let bytes: Vec<u8> = data.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let [level, kind] = [&level_and_type.to_ne_bytes()[..4], &level_and_type.to_ne_bytes()[4..]].map(int);
+        let is_error =
+            matches!((level, kind), (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR));
+        if let (true, Some((extended, offender))) = (is_error, bytes.split_at_checked(16)) {
+            error = SendError {
+                errno: int(&extended[..4]),
+                origin: match extended[4..7] {
+                    [libc::SO_EE_ORIGIN_ICMP, kind, code] => Origin::Icmp(kind, code),
+                    [libc::SO_EE_ORIGIN_ICMP6, kind, code] => Origin::Icmp6(kind, code),
+                    _ => Origin::Local,
+                },
+                mtu_bytes: int(&extended[8..12]) as u32,
+                offender: address(offender),
+            };
+        }
+        let next = (*length as usize).div_ceil(size_of::<u64>()).max(2);
+        rest = rest.get(next..).unwrap_or_default();
+    }
+    error
+}
+
+fn int(bytes: &[u8]) -> i32 {
+    bytes.try_into().map_or(0, i32::from_ne_bytes)
+}
+
+/// The address in a sockaddr_in (ip(7)) or sockaddr_in6 (ipv6(7)); family 0 means that there is none.
+fn address(sockaddr: &[u8]) -> Option<IpAddr> {
+    let family = i32::from(u16::from_ne_bytes(sockaddr.get(..2)?.try_into().ok()?));
+    match family {
+        libc::AF_INET => <[u8; 4]>::try_from(sockaddr.get(4..8)?).ok().map(|octets| Ipv4Addr::from(octets).into()),
+        libc::AF_INET6 => {
+            <[u8; 16]>::try_from(sockaddr.get(8..24)?).ok().map(|octets| Ipv6Addr::from(octets).to_canonical())
+        }
+        _ => None,
+    }
+}
