@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod plan;
 mod run;
 mod sink;
-mod values;
 mod verify;
 
 /// Exit codes; see docs/loadgen.md.
@@ -27,7 +27,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Send numbered messages at a steady rate.
-    Run(run::Run),
+    Run(Box<run::Run>),
     /// Receive and do as little as can be done: what a collector is compared with. Ends on SIGINT or SIGTERM.
     Sink(sink::SinkArguments),
     /// Find the messages of a run again, and say exactly which are missing.

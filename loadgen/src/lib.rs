@@ -5,8 +5,9 @@
 //!
 //! * [`tag`]: what makes a message findable and checkable;
 //! * [`message`]: the messages, made before the clock starts;
-//! * [`pacer`]: when each is due; pure;
+//! * [`schedule`] and [`pacer`]: when each is due, and in which groups they leave; pure;
 //! * [`send`]: onto the wire, by UDP, TCP, TLS, or sockets of this machine;
+//! * [`sender`]: one sending thread; [`quality`]: how good it was;
 //! * [`run`]: one run from plan to report;
 //! * `report`: what was planned and sent, as `run.json`;
 //! * [`sink`]: reference receivers, to compare a collector with;
@@ -20,12 +21,17 @@ pub mod message;
 pub mod tag;
 
 pub mod pacer;
+pub mod schedule;
 pub mod send;
 pub mod target;
 
+pub mod quality;
 pub mod report;
 pub mod run;
+pub mod sender;
 
 pub mod sink;
 
 pub mod verify;
+
+mod values;

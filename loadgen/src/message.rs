@@ -236,6 +236,13 @@ impl Messages {
         tag::fill(&mut out[tag_offset..], tag);
     }
 
+    /// Severity of message `number` in the rotation.
+    #[inline]
+    #[must_use]
+    pub fn severity_of(&self, number: u64) -> Severity {
+        self.severities[(number % self.severities.len() as u64) as usize]
+    }
+
     /// How many of the first `count` messages of the rotation are of each severity.
     #[must_use]
     pub fn count_severities(&self, count: u64) -> [u64; 8] {

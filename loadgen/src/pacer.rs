@@ -1,158 +1,192 @@
-//! When each message is due: an absolute schedule, so that what is late stays late by itself and nothing drifts.
+//! In which groups messages leave, so that they are punctual and no group is a burst of the generator's own making, which
+//! would look like loss of the collector. Pure: time is an argument.
 //!
-//! Message `n` is due at `n / rate` after the start. Messages are sent in small groups, at most one a [`QUANTUM_NS`]; what
-//! fell behind is caught up at twice the rate, never in one burst (a burst of the generator's own making would look like
-//! loss of the collector). Pure: time is an argument.
+//! A group is what has become due, at most one a [`QUANTUM_NS`]. What fell behind is caught up at twice the speed of the
+//! schedule, whatever the profile: one quantum takes what is due in two.
 
-/// Least time between two groups, ns.
+use crate::schedule::DueTimes;
+
+/// Least time from one group to the next, ns.
 pub const QUANTUM_NS: u64 = 50_000;
 
-/// Messages in one group at full speed.
-pub const GROUP_MAX: u64 = 64;
+/// Messages in one group; what is due beyond follows at once.
+pub const GROUP_MAX: usize = 64;
 
 /// What to do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Send so many.
-    Send(u64),
+    /// Send the group.
+    Send,
     /// Nothing until then, ns after the start.
     Wait(u64),
     /// All was sent.
     Done,
 }
 
-/// The schedule of one run, and how far it is.
+/// The share of one sending thread in a schedule, and how far it is.
 #[derive(Clone, Debug)]
 pub struct Pacer {
-    /// Messages a second; `None` as fast as possible.
-    rate: Option<f64>,
-    count: u64,
-    sent: u64,
+    due_times: DueTimes,
+    /// Messages of other threads between two of this one's.
+    others: usize,
+    /// The next of ours.
+    next: Option<u64>,
+    /// As fast as possible until then, ns after the start: nothing is due, and all at any time.
+    full_speed_until_ns: Option<u64>,
     /// No group before then, ns after the start.
     not_before_ns: u64,
+    /// The current quantum takes what is due until then.
+    window_end_ns: Option<u64>,
 }
 
 impl Pacer {
-    /// A schedule of `count` messages at `rate` a second.
+    /// The share of thread `thread` of `threads`: every so many-th message, and groups between those of the others.
     #[must_use]
-    pub fn new(rate: Option<f64>, count: u64) -> Self {
-        Self { rate, count, sent: 0, not_before_ns: 0 }
+    pub fn new(mut due_times: DueTimes, full_speed_until_ns: Option<u64>, thread: usize, threads: usize) -> Self {
+        let next = due_times.nth(thread);
+        let not_before_ns = QUANTUM_NS * thread as u64 / threads as u64;
+        Self { due_times, others: threads - 1, next, full_speed_until_ns, not_before_ns, window_end_ns: None }
     }
 
-    /// Messages sent so far.
-    #[must_use]
-    pub fn sent(&self) -> u64 {
-        self.sent
-    }
-
-    /// When message `number` is due, ns after the start; at full speed always now.
-    #[must_use]
-    pub fn due_ns(&self, number: u64, now_ns: u64) -> u64 {
-        self.rate.map_or(now_ns, |rate| (number as f64 / rate * 1e9) as u64)
-    }
-
-    /// What to do at `now_ns` after the start.
-    #[must_use]
-    pub fn step(&self, now_ns: u64) -> Step {
-        let left = self.count - self.sent;
-        let Some(rate) = self.rate else {
-            return if left == 0 { Step::Done } else { Step::Send(left.min(GROUP_MAX)) };
+    /// What to do at `now_ns` after the start. With [`Step::Send`], `group` holds when each message to send was due.
+    pub fn step(&mut self, now_ns: u64, group: &mut Vec<u64>) -> Step {
+        group.clear();
+        let Some(next_ns) = self.next else { return Step::Done };
+        if let Some(until_ns) = self.full_speed_until_ns {
+            if now_ns >= until_ns {
+                return Step::Done;
+            }
+            while self.next.is_some() && group.len() < GROUP_MAX {
+                group.push(now_ns);
+                self.advance();
+            }
+            return Step::Send;
+        }
+        let window_end_ns = match self.window_end_ns {
+            Some(window_end_ns) => window_end_ns,
+            None => {
+                let earliest_ns = next_ns.max(self.not_before_ns);
+                if now_ns < earliest_ns {
+                    return Step::Wait(earliest_ns);
+                }
+                self.not_before_ns = now_ns + QUANTUM_NS;
+                next_ns + 2 * QUANTUM_NS
+            }
         };
-        if left == 0 {
-            return Step::Done;
+        let due_now = |next: Option<u64>| next.filter(|due_ns| *due_ns <= now_ns && *due_ns < window_end_ns);
+        while let Some(due_ns) = due_now(self.next).filter(|_| group.len() < GROUP_MAX) {
+            group.push(due_ns);
+            self.advance();
         }
-        let earliest_ns = self.due_ns(self.sent, now_ns).max(self.not_before_ns);
-        if now_ns < earliest_ns {
-            return Step::Wait(earliest_ns);
-        }
-        let due = ((now_ns as f64 * rate / 1e9) as u64 + 1).min(self.count);
-        let twice_the_rate = ((2.0 * rate * QUANTUM_NS as f64 / 1e9).ceil() as u64).clamp(1, GROUP_MAX * 16);
-        // The message that is due now is always sent, whatever the rounding of floating point says.
-        Step::Send(due.saturating_sub(self.sent).clamp(1, twice_the_rate))
+        self.window_end_ns = due_now(self.next).map(|_| window_end_ns);
+        Step::Send
     }
 
-    /// Notes that `messages` were sent in a group begun at `now_ns`.
-    pub fn note_sent(&mut self, messages: u64, now_ns: u64) {
-        self.sent += messages;
-        self.not_before_ns = now_ns + QUANTUM_NS;
+    fn advance(&mut self) {
+        self.next = self.due_times.nth(self.others);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::schedule::{Profile, Schedule};
     use proptest::prelude::*;
 
-    #[test]
-    fn a_punctual_sender_sends_each_message_when_it_is_due() {
-        let mut pacer = Pacer::new(Some(1000.0), 5);
-        let mut now_ns = 0;
-        let mut sent_at = Vec::new();
+    fn schedule(profile: Profile, rate: Option<f64>, count: u64) -> Schedule {
+        Schedule::new(profile, rate, Duration::from_secs(60), Some(count), 1).unwrap()
+    }
+
+    fn pacer(schedule: &Schedule, thread: usize, threads: usize) -> Pacer {
+        let until_ns = schedule.is_full_speed().then(|| schedule.ends_ns());
+        Pacer::new(schedule.due_times(), until_ns, thread, threads)
+    }
+
+    /// Sends all; each group begins when it may, plus a delay. Returns the groups and when they were sent.
+    fn run(mut pacer: Pacer, mut delay_ns: impl FnMut() -> u64) -> Vec<(u64, Vec<u64>)> {
+        let (mut now_ns, mut group, mut groups) = (0, Vec::new(), Vec::new());
         loop {
-            match pacer.step(now_ns) {
-                Step::Send(messages) => {
-                    pacer.note_sent(messages, now_ns);
-                    sent_at.push((now_ns, messages));
+            match pacer.step(now_ns, &mut group) {
+                Step::Send => groups.push((now_ns, group.clone())),
+                Step::Wait(until_ns) => {
+                    assert!(until_ns > now_ns);
+                    now_ns = until_ns;
                 }
-                Step::Wait(until_ns) => now_ns = until_ns,
-                Step::Done => break,
+                Step::Done => return groups,
             }
+            now_ns += delay_ns();
         }
-        assert_eq!(sent_at, [(0, 1), (1_000_000, 1), (2_000_000, 1), (3_000_000, 1), (4_000_000, 1)]);
     }
 
     #[test]
-    fn full_speed_never_waits() {
-        let mut pacer = Pacer::new(None, 100);
-        assert_eq!(pacer.step(0), Step::Send(64));
-        pacer.note_sent(64, 0);
-        assert_eq!(pacer.step(0), Step::Send(36));
-        pacer.note_sent(36, 0);
-        assert_eq!(pacer.step(0), Step::Done);
+    fn a_punctual_sender_sends_each_message_when_it_is_due() {
+        let groups = run(pacer(&schedule(Profile::Const, Some(1000.0), 5), 0, 1), || 0);
+        let expected: Vec<_> = (0..5).map(|number| (number * 1_000_000, vec![number * 1_000_000])).collect();
+        assert_eq!(groups, expected);
+    }
+
+    #[test]
+    fn full_speed_never_waits_and_ends_with_the_count_or_the_time() {
+        let groups = run(pacer(&schedule(Profile::Const, None, 100), 0, 1), || 7);
+        assert_eq!(groups, [(0, vec![0; 64]), (7, vec![7; 36])]);
+        let groups = run(pacer(&schedule(Profile::Const, None, u64::MAX), 0, 1), || 20_000_000_000);
+        assert_eq!(groups.len(), 3, "at 0, 20 and 40 s of 60");
+    }
+
+    #[test]
+    fn a_burst_leaves_at_once() {
+        let profile = Profile::Burst { messages: 1000, every: Duration::from_millis(1) };
+        let groups = run(pacer(&schedule(profile, None, 2000), 0, 1), || 0);
+        let at_once =
+            |at_ns| groups.iter().filter(|(sent_ns, _)| *sent_ns == at_ns).map(|(_, group)| group.len()).sum();
+        let counts: [usize; 2] = [at_once(0), at_once(1_000_000)];
+        assert_eq!(counts, [1000, 1000]);
+    }
+
+    #[test]
+    fn threads_share_the_messages_and_take_turns() {
+        let schedule = schedule(Profile::Const, Some(1e6), 10_000);
+        let shares: Vec<_> = (0..4).map(|thread| run(pacer(&schedule, thread, 4), || 0)).collect();
+        let mut due: Vec<_> = shares.iter().flatten().flat_map(|(_, group)| group.clone()).collect();
+        due.sort_unstable();
+        assert!(due.into_iter().eq(schedule.due_times()));
+        let mut starts: Vec<_> = shares.iter().map(|groups| groups[1].0).collect();
+        starts.sort_unstable();
+        assert!(starts.windows(2).all(|pair| pair[1] - pair[0] >= QUANTUM_NS / 5), "{starts:?}");
     }
 
     proptest! {
         #[test]
-        fn whatever_the_delays_the_total_is_the_plan_and_no_group_is_early_or_a_burst(
-            rate in 1.0f64..2_000_000.0, count in 0u64..3_000,
+        fn whatever_the_delays_the_total_is_the_plan_and_nothing_is_early_or_a_burst(
+            profile in prop_oneof![Just(Profile::Const), Just(Profile::Poisson), Just(Profile::Ramp { from: 9.0, to: 1e6 })],
+            rate in 1.0f64..2_000_000.0, count in 1u64..3_000, thread in 0usize..3,
             delays_ns in proptest::collection::vec(prop_oneof![0u64..2_000, 0u64..20_000_000], 1..50),
         ) {
-            let mut pacer = Pacer::new(Some(rate), count);
-            let (mut now_ns, mut last_group_ns, mut delays_ns) = (0u64, None::<u64>, delays_ns.into_iter().cycle());
-            loop {
-                match pacer.step(now_ns) {
-                    Step::Send(messages) => {
-                        let last = pacer.sent() + messages - 1;
-                        prop_assert!(messages == 1 || pacer.due_ns(last, now_ns) <= now_ns, "early");
-                        prop_assert!(messages as f64 <= (2.0 * rate * 50e-6).ceil().max(1.0), "burst of {messages}");
-                        prop_assert!(last_group_ns.is_none_or(|last| now_ns >= last + QUANTUM_NS), "too soon");
-                        last_group_ns = Some(now_ns);
-                        pacer.note_sent(messages, now_ns);
-                        now_ns += delays_ns.next().unwrap_or_default();
-                    }
-                    Step::Wait(until_ns) => {
-                        prop_assert!(until_ns > now_ns);
-                        now_ns = until_ns + delays_ns.next().unwrap_or_default();
-                    }
-                    Step::Done => break,
+            let schedule = schedule(profile, Some(rate), count);
+            let mut delays_ns = delays_ns.into_iter().cycle();
+            let groups = run(pacer(&schedule, thread, 3), || delays_ns.next().unwrap());
+            let sent: Vec<_> = groups.iter().flat_map(|(_, group)| group.clone()).collect();
+            prop_assert_eq!(&sent, &schedule.due_times().skip(thread).step_by(3).collect::<Vec<_>>());
+            prop_assert!(groups.iter().all(|(now_ns, group)| !group.is_empty() && group.iter().all(|due| due <= now_ns)));
+            // A window begins at most each quantum and takes what is due in two; its last group may be late.
+            for (first, (from_ns, group)) in groups.iter().enumerate() {
+                let soon = groups[first..].iter().take_while(|(to_ns, _)| to_ns - from_ns < QUANTUM_NS);
+                for (to_ns, last) in soon {
+                    let due_in_ns = last[last.len() - 1] - group[0];
+                    let single = groups[first..].iter().take_while(|(at_ns, _)| at_ns <= to_ns).count() == 2;
+                    prop_assert!(due_in_ns <= 4 * QUANTUM_NS || single && last.len() + group.len() == 2, "{due_in_ns}");
                 }
             }
-            prop_assert_eq!(pacer.sent(), count);
         }
 
         #[test]
         fn a_punctual_sender_ends_on_time(rate in 100.0f64..1_000_000.0, count in 1u64..5_000) {
-            let mut pacer = Pacer::new(Some(rate), count);
-            let mut now_ns = 0;
-            loop {
-                match pacer.step(now_ns) {
-                    Step::Send(messages) => pacer.note_sent(messages, now_ns),
-                    Step::Wait(until_ns) => now_ns = until_ns,
-                    Step::Done => break,
-                }
-            }
-            let planned_ns = (count - 1) as f64 / rate * 1e9;
-            prop_assert!(now_ns as f64 <= planned_ns + QUANTUM_NS as f64 + 1.0, "{now_ns} {planned_ns}");
+            let schedule = schedule(Profile::Const, Some(rate), count);
+            let groups = run(pacer(&schedule, 0, 1), || 0);
+            let ended_ns = groups[groups.len() - 1].0;
+            prop_assert!(ended_ns <= schedule.last_due_ns() + QUANTUM_NS, "{ended_ns}");
         }
     }
 }

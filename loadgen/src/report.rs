@@ -6,7 +6,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::message::Format;
-use crate::send::Framing;
+use crate::quality::Pacing;
+use crate::schedule::Profile;
+use crate::send::{Framing, Overflow, Trouble};
 
 /// The only schema there is.
 pub const SCHEMA: &str = "loadgen.run/1";
@@ -44,18 +46,22 @@ pub struct Report {
     pub sent: u64,
     /// Their bytes, without framing.
     pub sent_bytes: u64,
-    /// Messages sent on each flow; their sequence numbers are 0 to this.
-    pub sent_by_flow: Vec<u64>,
+    /// Messages of each flow, sent or not; their sequence numbers are 0 to this.
+    pub offered_by_flow: Vec<u64>,
+    /// Messages due in each second after the start.
+    pub offered_by_second: Vec<u64>,
     /// Messages sent of each severity.
     pub sent_by_severity: BTreeMap<String, u64>,
-    /// Times that the kernel had no memory for a message, which was then offered again.
-    pub send_refused: u64,
+    /// What was not simply sent.
+    pub sending: Sending,
     /// From the first message to the last, seconds.
     pub elapsed_seconds: f64,
     /// Messages a second.
     pub achieved_rate: f64,
     /// Processor time of the sender.
     pub sender_cpu_ns_per_message: f64,
+    /// How good the generator was.
+    pub pacing: Pacing,
     /// How it went.
     pub verdict: Verdict,
     /// Why, if it is not a pass.
@@ -69,12 +75,22 @@ pub struct Report {
 pub struct Plan {
     /// Messages a second; null for as fast as possible.
     pub rate: Option<f64>,
+    /// How the rate goes.
+    pub profile: Profile,
     /// Messages.
     pub count: u64,
+    /// When the last is due, seconds after the first; 0 for as fast as possible.
+    pub seconds: f64,
     /// Flows.
     pub flows: u32,
+    /// Sending threads.
+    pub threads: usize,
+    /// Addresses and ports that flows come from, `*` for the kernel's choice.
+    pub source: String,
     /// Framing, for streams.
     pub framing: Option<Framing>,
+    /// What happens when a stream does not take a message at once.
+    pub overflow: Option<Overflow>,
     /// Datagrams that went to the kernel as one, at most.
     pub gso: usize,
     /// Headers.
@@ -85,6 +101,21 @@ pub struct Plan {
     pub content: String,
     /// Seed of the texts.
     pub seed: u64,
+}
+
+/// What was not simply sent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sending {
+    /// Times that the kernel had no memory for a message, which was then offered again.
+    pub no_memory: u64,
+    /// Messages that the kernel refused, by its words.
+    pub errors: BTreeMap<String, u64>,
+    /// Messages dropped because the queue before a connection was full.
+    pub overflow: u64,
+    /// Answers of the network (ICMP), by what they say: a lower bound.
+    pub icmp: BTreeMap<String, u64>,
+    /// Time that writes waited for the collector.
+    pub blocked_seconds: f64,
 }
 
 /// The machine that sent.
@@ -139,51 +170,104 @@ impl Report {
     }
 }
 
-/// Whether a run that took `elapsed_seconds` kept its plan; why not, otherwise. 0.1 % is allowed, and 10 ms for the last
-/// group of a short run.
+/// Share of the plan that may be missing.
+const SHORTFALL: f64 = 0.001;
+
+/// What the last group of a short run may be late, seconds.
+const LAST_GROUP_SECONDS: f64 = 0.01;
+
+/// Why a run that sent `sent` messages in `elapsed_seconds` did not offer 99.9 % of its plan; `None` if it did.
 #[must_use]
-pub fn broken_plan(plan: &Plan, sent: u64, elapsed_seconds: f64) -> Option<String> {
-    const SHORTFALL: f64 = 0.001;
-    const LAST_GROUP_SECONDS: f64 = 0.01;
-    if sent < plan.count {
-        return Some(format!("ended after {sent} of {} messages", plan.count));
+pub fn broken_plan(plan: &Plan, sent: u64, elapsed_seconds: f64, sending: &Sending) -> Option<String> {
+    let missing = plan.count - sent.min(plan.count);
+    if missing as f64 > plan.count as f64 * SHORTFALL {
+        return Some(match sending.errors.iter().max_by_key(|(_, count)| **count) {
+            Some((error, count)) => format!(
+                "sent {sent} of {} messages: the kernel of this machine refused {count} of them: {error}",
+                plan.count
+            ),
+            None if sending.overflow > 0 => format!(
+                "sent {sent} of {} messages: the collector took too little, and the queue of the sender dropped {}",
+                plan.count, sending.overflow
+            ),
+            None => format!("ended after {sent} of {} messages", plan.count),
+        });
     }
-    let rate = plan.rate?;
-    let planned_seconds = plan.count.saturating_sub(1) as f64 / rate;
-    if elapsed_seconds <= planned_seconds * (1.0 + SHORTFALL) + LAST_GROUP_SECONDS {
+    let late_seconds = elapsed_seconds - plan.seconds * (1.0 + SHORTFALL) - LAST_GROUP_SECONDS;
+    if plan.seconds == 0.0 || late_seconds <= 0.0 {
         return None;
     }
-    let achieved = sent as f64 / elapsed_seconds;
+    let (achieved, planned) = (sent as f64 / elapsed_seconds, plan.count as f64 / plan.seconds);
+    if sending.blocked_seconds > late_seconds / 2.0 {
+        return Some(format!(
+            "the collector took only {achieved:.0} messages a second instead of {planned:.0}: it made the sender wait for \
+             {:.1} s; lower --rate, or let the sender drop instead (--overflow drop)",
+            sending.blocked_seconds
+        ));
+    }
     Some(format!(
-        "the sender could not keep up: {achieved:.0} messages a second instead of {rate:.0}; lower --rate, give it a \
+        "the sender could not keep up: {achieved:.0} messages a second instead of {planned:.0}; lower --rate, give it a \
          processor of its own, or use a faster machine"
     ))
+}
+
+/// What the kernel calls an error, without its number in words.
+fn error_name(errno: i32) -> String {
+    let text = std::io::Error::from_raw_os_error(errno).to_string();
+    text.split_once(" (os error").map_or(text.clone(), |(name, _)| name.to_owned())
+}
+
+impl Sending {
+    /// The report of `trouble`.
+    #[must_use]
+    pub fn new(trouble: &Trouble) -> Self {
+        Self {
+            no_memory: trouble.no_memory,
+            errors: trouble.errors.iter().map(|(errno, count)| (error_name(*errno), *count)).collect(),
+            overflow: trouble.overflow,
+            icmp: trouble.icmp.iter().map(|(told, count)| ((*told).to_owned(), *count)).collect(),
+            blocked_seconds: trouble.blocked.as_secs_f64(),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn plan(rate: Option<f64>, count: u64) -> Plan {
-        Plan {
-            rate,
-            count,
+    fn broken(sent: u64, elapsed_seconds: f64, sending: &Sending) -> Option<String> {
+        let plan = Plan {
+            rate: Some(1000.0),
+            profile: Profile::Const,
+            count: 10_001,
+            seconds: 10.0,
             flows: 1,
+            threads: 1,
+            source: "* *".into(),
             framing: None,
+            overflow: None,
             gso: 1,
             format: Format::Rfc3164,
             severities: "err:1".into(),
             content: "200 B".into(),
             seed: 1,
-        }
+        };
+        broken_plan(&plan, sent, elapsed_seconds, sending)
     }
 
     #[test]
-    fn a_sender_that_fell_behind_makes_the_run_invalid() {
-        assert_eq!(broken_plan(&plan(Some(1000.0), 10_001), 10_001, 10.0), None);
-        assert_eq!(broken_plan(&plan(Some(1000.0), 10_001), 10_001, 10.019), None);
-        assert!(broken_plan(&plan(Some(1000.0), 10_001), 10_001, 10.021).unwrap().contains("could not keep up"));
-        assert!(broken_plan(&plan(Some(1000.0), 10_001), 9_999, 10.0).unwrap().contains("ended after 9999 of 10001"));
-        assert_eq!(broken_plan(&plan(None, 100), 100, 99.0), None);
+    fn a_sender_that_fell_behind_makes_the_run_invalid_and_the_cause_is_told() {
+        let smooth = Sending::default();
+        assert_eq!(broken(10_001, 10.0, &smooth), None);
+        assert_eq!(broken(10_001, 10.019, &smooth), None);
+        assert_eq!(broken(9_992, 10.0, &smooth), None, "99.9 %");
+        assert!(broken(10_001, 10.021, &smooth).unwrap().contains("could not keep up"));
+        assert!(broken(9_990, 10.0, &smooth).unwrap().contains("ended after 9990 of 10001"));
+        let blocked = Sending { blocked_seconds: 4.0, ..Sending::default() };
+        assert!(broken(10_001, 15.0, &blocked).unwrap().contains("made the sender wait for 4.0 s"));
+        let errors = Sending { errors: [(error_name(90), 5001)].into(), ..Sending::default() };
+        assert!(broken(5000, 10.0, &errors).unwrap().contains("refused 5001 of them: Message too long"));
+        let overflow = Sending { overflow: 5001, ..Sending::default() };
+        assert!(broken(5000, 10.0, &overflow).unwrap().contains("the queue of the sender dropped 5001"));
     }
 }

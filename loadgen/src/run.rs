@@ -1,45 +1,59 @@
-//! One run: made ready, sent on schedule by a thread of its own, watched from another.
+//! One run: made ready, sent on schedule by threads of its own, watched from another.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use logboom_syslog::Severity;
 
 use crate::message::{Content, MessageError, Messages};
-use crate::pacer::{Pacer, Step};
-use crate::report::{Environment, Plan, Report, SCHEMA, Verdict, broken_plan};
+use crate::pacer::Pacer;
+use crate::report::{Environment, Plan, Report, SCHEMA, Sending, Verdict, broken_plan};
+use crate::schedule::{Profile, Schedule};
 use crate::send::connection::Connection;
+use crate::send::source::Source;
 use crate::send::tls::{Tls, TlsError, TlsOptions};
-use crate::send::{Flows, Framing};
-use crate::tag::{RunTag, Tag};
+use crate::send::{Flows, Framing, Overflow};
+use crate::sender::{Live, Sender, Sent, Shared};
+use crate::tag::RunTag;
 use crate::target::{Target, Transport};
 
-/// Waits shorter than this are spent spinning: a sleep ends some 60 us late.
-const SPIN_NS: u64 = 150_000;
+/// Sending threads, at most.
+pub const THREADS_MAX: usize = 64;
+
+/// Time for all threads to be ready before the schedule begins.
+const HEAD_START: Duration = Duration::from_millis(20);
 
 /// What to do.
 #[derive(Clone, Debug)]
 pub struct Order {
     /// Where to send.
     pub target: Target,
-    /// Messages a second; `None` as fast as possible.
+    /// Messages a second; `None` as fast as possible, or as the profile says.
     pub rate: Option<f64>,
-    /// How many.
-    pub count: u64,
+    /// How the rate goes.
+    pub profile: Profile,
+    /// When each message is due.
+    pub schedule: Schedule,
     /// Flows.
     pub flows: u32,
+    /// Threads that send; each has flows of its own.
+    pub threads: usize,
+    /// Where flows come from.
+    pub source: Source,
     /// Framing on streams.
     pub framing: Framing,
+    /// What happens when a stream does not take a message at once.
+    pub overflow: Overflow,
     /// What TLS is made with.
     pub tls: TlsOptions,
     /// Datagrams that go to the kernel as one (UDP_SEGMENT).
     pub gso: usize,
     /// The messages.
     pub content: Content,
-    /// Seed of the texts.
+    /// Seed of the texts, and of random gaps.
     pub seed: u64,
     /// No progress bar.
     pub quiet: bool,
@@ -72,18 +86,6 @@ pub enum RunError {
     },
 }
 
-/// What the sending thread did.
-struct Sent {
-    by_flow: Vec<u64>,
-    bytes: u64,
-    refused: u64,
-    started: SystemTime,
-    elapsed: Duration,
-    cpu: Duration,
-    /// What ended it early.
-    failure: Option<String>,
-}
-
 /// Runs `order` and reports. SIGINT and SIGTERM end it early; the report then says so.
 ///
 /// # Errors
@@ -93,19 +95,67 @@ pub fn run(order: &Order) -> Result<Report, RunError> {
         getrandom::u32().map_err(|error| RunError::System { what: "a random run tag", error: error.into() })?;
     let messages = Messages::make(&order.content, RunTag::new(number), order.seed)?;
     let tls = Tls::load(&order.tls, &order.target)?;
-    let flows = open(order, tls.as_ref()).map_err(|why| RunError::Preflight { target: order.target.clone(), why })?;
+    let preflight = |why| RunError::Preflight { target: order.target.clone(), why };
+    let flows = (0..order.threads).map(|thread| open(order, tls.as_ref(), thread));
+    let flows = flows.collect::<Result<Vec<_>, _>>().map_err(preflight)?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(&stop).map_err(|error| RunError::System { what: "a signal handler", error })?;
-    let sent_so_far = AtomicU64::new(0);
-    let sent = std::thread::scope(|scope| {
-        let sender = scope.spawn(|| send(order, &messages, flows, &stop, &sent_so_far));
-        watch(order, &sent_so_far, &|| sender.is_finished());
-        sender.join()
-    });
-    match sent {
-        Ok(sent) => Ok(report(order, number, &messages, &sent)),
-        Err(panic) => std::panic::resume_unwind(panic),
+    let live = Live::default();
+    let started = SystemTime::now() + HEAD_START;
+    let shared = Shared {
+        messages: &messages,
+        start: Instant::now() + HEAD_START,
+        start_ns: started.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64),
+        full_speed: order.schedule.is_full_speed(),
+        stop: &stop,
+        live: &live,
+    };
+    let sent = send(order, &shared, flows);
+    let sent = join(order, sent, stop.load(Ordering::Relaxed));
+    Ok(report(order, number, started, &live, &sent))
+}
+
+/// Sends the plan from as many threads as there are sets of flows.
+fn send(order: &Order, shared: &Shared<'_>, flows: Vec<Flows>) -> Vec<Sent> {
+    let Order { schedule, threads, .. } = order;
+    let full_speed_until_ns = schedule.is_full_speed().then(|| schedule.ends_ns());
+    std::thread::scope(|scope| {
+        let senders: Vec<_> = (flows.into_iter().enumerate())
+            .map(|(thread, flows)| {
+                let pacer = Pacer::new(schedule.due_times(), full_speed_until_ns, thread, *threads);
+                let sender = Sender::new(shared, pacer, flows, thread, *threads);
+                scope.spawn(move || sender.run())
+            })
+            .collect();
+        watch(order, shared.live, &|| senders.iter().all(std::thread::ScopedJoinHandle::is_finished));
+        let join = |sender: std::thread::ScopedJoinHandle<'_, Sent>| {
+            sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        senders.into_iter().map(join).collect()
+    })
+}
+
+/// What all threads together did.
+fn join(order: &Order, threads: Vec<Sent>, interrupted: bool) -> Sent {
+    let mut all = Sent { by_flow: vec![0; order.flows as usize], ..Sent::default() };
+    for (thread, sent) in threads.into_iter().enumerate() {
+        for (flow, count) in sent.by_flow.iter().enumerate() {
+            all.by_flow[flow * order.threads + thread] = *count;
+        }
+        all.by_second.resize(all.by_second.len().max(sent.by_second.len()), 0);
+        all.by_second.iter_mut().zip(&sent.by_second).for_each(|(all, count)| *all += count);
+        all.severities.iter_mut().zip(sent.severities).for_each(|(all, count)| *all += count);
+        all.messages += sent.messages;
+        all.bytes += sent.bytes;
+        all.trouble.add(&sent.trouble);
+        all.elapsed = all.elapsed.max(sent.elapsed);
+        all.cpu += sent.cpu;
+        all.failure = all.failure.or(sent.failure);
     }
+    if interrupted {
+        all.failure.get_or_insert("interrupted".into());
+    }
+    all
 }
 
 /// SIGINT and SIGTERM set `stop`.
@@ -119,139 +169,89 @@ pub(crate) fn stop_on_signals(stop: &Arc<AtomicBool>) -> io::Result<()> {
     Ok(())
 }
 
-fn open(order: &Order, tls: Option<&Tls>) -> Result<Flows, String> {
-    let Order { target, flows, framing, .. } = order;
+/// The flows of thread `thread`: every so many-th.
+fn open(order: &Order, tls: Option<&Tls>, thread: usize) -> Result<Flows, String> {
+    let Order { target, framing, overflow, .. } = order;
+    let numbers = (thread as u32..order.flows).step_by(order.threads);
     let opened = match (target.transport, tls) {
-        (Transport::Udp, _) => Flows::udp(target.resolve()?, *flows, order.gso),
-        (Transport::Unixgram, _) => Flows::unixgram(target.path(), *flows),
-        (Transport::Unix, _) => Flows::streams(*flows, *framing, || Connection::unix(target.path())),
+        (Transport::Udp, _) => {
+            let to = target.resolve()?;
+            let from = numbers.map(|flow| order.source.of_flow(flow, to)).collect::<Result<Vec<_>, _>>()?;
+            Flows::udp(to, &from, order.gso)
+        }
+        (Transport::Unixgram, _) => Flows::unixgram(target.path(), numbers.len()),
+        (Transport::Unix, _) => {
+            let connections = numbers.map(|_| Connection::unix(target.path())).collect::<io::Result<Vec<_>>>();
+            connections.and_then(|connections| Flows::streams(connections, *framing, *overflow))
+        }
         (Transport::Tcp | Transport::Tls, tls) => {
             let to = target.resolve()?;
-            let connect = || tls.map_or_else(|| Connection::tcp(to), |tls| Connection::tls(to, tls));
-            Flows::streams(*flows, *framing, connect)
+            let from = numbers.map(|flow| order.source.of_flow(flow, to)).collect::<Result<Vec<_>, _>>()?;
+            let connect = |from| tls.map_or_else(|| Connection::tcp(to, from), |tls| Connection::tls(to, from, tls));
+            let connections = from.into_iter().map(connect).collect::<io::Result<Vec<_>>>();
+            connections.and_then(|connections| Flows::streams(connections, *framing, *overflow))
         }
     };
     opened.map_err(|error| error.to_string())
 }
 
-/// Sends the plan. Groups go to the flows in turn.
-fn send(order: &Order, messages: &Messages, mut flows: Flows, stop: &AtomicBool, sent_so_far: &AtomicU64) -> Sent {
-    // Without it the kernel may end each sleep 50 us late on purpose.
-    let _ = logboom_udp::thread::set_timer_slack(1);
-    let mut pacer = Pacer::new(order.rate, order.count);
-    let mut next = vec![0u64; flows.len()];
-    let (mut flow, mut bytes, mut refused, mut failure) = (0, 0, 0, None);
-    let cpu_before = thread_cpu();
-    let (started, start) = (SystemTime::now(), Instant::now());
-    let start_ns = started.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
-    let mut last = start;
-    while !stop.load(Ordering::Relaxed) {
-        let now_ns = start.elapsed().as_nanos() as u64;
-        match pacer.step(now_ns) {
-            Step::Done => break,
-            Step::Wait(until_ns) => wait(start, until_ns, now_ns),
-            Step::Send(group) => {
-                for number in pacer.sent()..pacer.sent() + group {
-                    let send_ns = start_ns + pacer.due_ns(number, now_ns);
-                    let tag = Tag { flow: flow as u32, sequence: next[flow], send_ns };
-                    let message_bytes = messages.bytes_of(number);
-                    flows.push(message_bytes, |out| messages.write(number, tag, out));
-                    next[flow] += 1;
-                    bytes += message_bytes as u64;
-                }
-                match flows.send(flow) {
-                    Ok(again) => refused += again,
-                    Err(error) => {
-                        failure = Some(format!("sending on flow {flow}: {error}"));
-                        next[flow] -= group;
-                        break;
-                    }
-                }
-                pacer.note_sent(group, now_ns);
-                sent_so_far.store(pacer.sent(), Ordering::Relaxed);
-                last = Instant::now();
-                flow = (flow + 1) % next.len();
-            }
-        }
-    }
-    let cpu = thread_cpu().saturating_sub(cpu_before);
-    if let Err(error) = flows.finish() {
-        failure.get_or_insert(format!("waiting for the collector to close a connection: {error}"));
-    }
-    if stop.load(Ordering::Relaxed) {
-        failure.get_or_insert("interrupted".into());
-    }
-    Sent { by_flow: next, bytes, refused, started, elapsed: last - start, cpu, failure }
-}
-
-fn wait(start: Instant, until_ns: u64, now_ns: u64) {
-    let wait_ns = until_ns - now_ns;
-    if wait_ns > SPIN_NS {
-        std::thread::sleep(Duration::from_nanos(wait_ns - SPIN_NS / 2));
-    } else {
-        while (start.elapsed().as_nanos() as u64) < until_ns {
-            std::hint::spin_loop();
-        }
-    }
-}
-
-/// Processor time of this thread: schedstat's first field (Documentation/scheduler/sched-stats.rst), ns.
-pub(crate) fn thread_cpu() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let ns = text.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0);
-    Duration::from_nanos(ns)
-}
-
 /// Shows progress until `is_finished`, ten times a second: often enough to look alive, seldom enough to cost nothing.
-fn watch(order: &Order, sent_so_far: &AtomicU64, is_finished: &dyn Fn() -> bool) {
+fn watch(order: &Order, live: &Live, is_finished: &dyn Fn() -> bool) {
     let visible = !order.quiet && io::stderr().is_terminal();
     let target = if visible { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
     let style = "{wide_bar} {pos}/{len} messages, {per_sec}, {eta} left";
-    let bar = ProgressBar::with_draw_target(Some(order.count), target)
+    let bar = ProgressBar::with_draw_target(Some(order.schedule.count()), target)
         .with_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
     while !is_finished() {
-        bar.set_position(sent_so_far.load(Ordering::Relaxed));
+        bar.set_position(live.sent.load(Ordering::Relaxed));
         std::thread::sleep(Duration::from_millis(100));
     }
     bar.finish_and_clear();
 }
 
-fn report(order: &Order, run: u32, messages: &Messages, sent: &Sent) -> Report {
-    let total: u64 = sent.by_flow.iter().sum();
+fn report(order: &Order, run: u32, started: SystemTime, live: &Live, sent: &Sent) -> Report {
     let elapsed_seconds = sent.elapsed.as_secs_f64();
+    let assigned: u64 = sent.by_flow.iter().sum();
     let plan = Plan {
         rate: order.rate,
-        count: order.count,
+        profile: order.profile.clone(),
+        // At full speed there is no more of a plan than what was done, unless a count was given and not reached.
+        count: if order.schedule.is_full_speed() && sent.failure.is_none() { assigned } else { order.schedule.count() },
+        seconds: order.schedule.last_due_ns() as f64 / 1e9,
         flows: order.flows,
+        threads: order.threads,
+        source: order.source.to_string(),
         framing: order.target.transport.is_stream().then_some(order.framing),
+        overflow: order.target.transport.is_stream().then_some(order.overflow),
         gso: order.gso,
         format: order.content.format,
         severities: order.content.severities.to_string(),
         content: order.content.text.to_string(),
         seed: order.seed,
     };
-    let reason = sent.failure.clone().or_else(|| broken_plan(&plan, total, elapsed_seconds));
+    let sending = Sending::new(&sent.trouble);
+    let reason = sent.failure.clone().or_else(|| broken_plan(&plan, sent.messages, elapsed_seconds, &sending));
     let per = |value: f64, by: f64| if by > 0.0 { value / by } else { 0.0 };
+    let pacing = live.quality.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pacing();
+    let severity = |(severity, count): (Severity, u64)| (severity.keyword().to_owned(), count);
     Report {
         schema: SCHEMA.into(),
         run: format!("{run:08x}"),
         version: env!("CARGO_PKG_VERSION").into(),
         target: order.target.to_string(),
-        started: jiff::Timestamp::try_from(sent.started).unwrap_or_default().to_string(),
+        started: jiff::Timestamp::try_from(started).unwrap_or_default().to_string(),
         offered: plan.count,
         plan,
-        sent: total,
+        sent: sent.messages,
         sent_bytes: sent.bytes,
-        sent_by_flow: sent.by_flow.clone(),
-        sent_by_severity: Severity::ALL
-            .into_iter()
-            .zip(messages.count_severities(total))
-            .map(|(severity, count)| (severity.keyword().to_owned(), count))
-            .collect(),
-        send_refused: sent.refused,
+        offered_by_flow: sent.by_flow.clone(),
+        offered_by_second: sent.by_second.clone(),
+        sent_by_severity: Severity::ALL.into_iter().zip(sent.severities).map(severity).collect(),
+        sending,
         elapsed_seconds,
-        achieved_rate: per(total as f64, elapsed_seconds),
-        sender_cpu_ns_per_message: per(sent.cpu.as_nanos() as f64, total as f64),
+        achieved_rate: per(sent.messages as f64, elapsed_seconds),
+        sender_cpu_ns_per_message: per(sent.cpu.as_nanos() as f64, sent.messages as f64),
+        pacing,
         verdict: if reason.is_some() { Verdict::Invalid } else { Verdict::Pass },
         reason,
         environment: Environment::here(),

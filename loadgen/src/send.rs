@@ -2,23 +2,37 @@
 //!
 //! A flow of datagrams is a socket of its own (with UDP a source port of its own, so that a collector's sockets share
 //! the flows), a flow on a stream a connection. What the kernel was given is sent; what it refuses for want of memory
-//! is offered again.
+//! is offered again; what it refuses for another reason is counted and skipped.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::ops::Range;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use logboom_udp::SendBatch;
+use logboom_udp::{Origin, SendBatch, queue_send_errors, take_send_error};
 
 pub mod connection;
+pub mod queued;
+pub mod source;
 pub mod tls;
 
 use connection::Connection;
+use queued::Queued;
 
 /// Pause before a message that the kernel had no memory for is offered again.
 const NO_MEMORY_SLEEP: Duration = Duration::from_micros(100);
+
+/// Time for answers of the network to the last datagrams.
+const LAST_ANSWERS: Duration = Duration::from_millis(100);
+
+/// Times that a datagram is offered again because an answer to an earlier one came instead.
+const ANSWERS_IN_A_ROW: u32 = 16;
+
+/// A write that takes longer was made to wait by the collector.
+const BLOCKED: Duration = Duration::from_millis(1);
 
 /// How messages are told apart on a stream (RFC 6587).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
@@ -30,7 +44,70 @@ pub enum Framing {
     Octet,
 }
 
-/// The flows of a run.
+/// What happens to a message that a stream does not take at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Overflow {
+    /// The sender waits, and what follows is late.
+    #[default]
+    Wait,
+    /// It is dropped when a queue is full, as in a program that must not wait for its logs.
+    Drop,
+}
+
+/// What was not simply sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trouble {
+    /// Times that the kernel had no memory for a message, which was then offered again.
+    pub no_memory: u64,
+    /// Messages that the kernel refused, by errno(3).
+    pub errors: BTreeMap<i32, u64>,
+    /// Messages dropped because a queue was full.
+    pub overflow: u64,
+    /// Answers of the network, by what they say: a lower bound, as machines limit how many they send.
+    pub icmp: BTreeMap<&'static str, u64>,
+    /// Time spent in writes that waited for the collector.
+    pub blocked: Duration,
+}
+
+impl Trouble {
+    /// Adds those of another.
+    pub fn add(&mut self, other: &Self) {
+        self.no_memory += other.no_memory;
+        self.overflow += other.overflow;
+        self.blocked += other.blocked;
+        other.errors.iter().for_each(|(errno, count)| *self.errors.entry(*errno).or_default() += count);
+        other.icmp.iter().for_each(|(told, count)| *self.icmp.entry(told).or_default() += count);
+    }
+
+    /// Messages that were not sent.
+    #[must_use]
+    pub fn unsent(&self) -> u64 {
+        self.errors.values().sum::<u64>() + self.overflow
+    }
+
+    /// Answers in all.
+    #[must_use]
+    pub fn answers(&self) -> u64 {
+        self.icmp.values().sum()
+    }
+}
+
+/// What an answer says, in the words of RFC 792 and RFC 4443; `None` when it was no answer of the network.
+const fn told(origin: Origin) -> Option<&'static str> {
+    Some(match origin {
+        Origin::Local => return None,
+        Origin::Icmp(3, 3) | Origin::Icmp6(1, 4) => "port unreachable",
+        Origin::Icmp(3, 0) | Origin::Icmp6(1, 0) => "network unreachable",
+        Origin::Icmp(3, 1) | Origin::Icmp6(1, 3) => "host unreachable",
+        Origin::Icmp(3, 4) | Origin::Icmp6(2, _) => "too long for the path",
+        Origin::Icmp(3, 9 | 10 | 13) | Origin::Icmp6(1, 1) => "prohibited",
+        Origin::Icmp(11, _) | Origin::Icmp6(3, _) => "time exceeded",
+        Origin::Icmp(..) | Origin::Icmp6(..) => "other",
+    })
+}
+
+/// The flows of a sending thread.
 pub enum Flows {
     /// Datagrams.
     Udp {
@@ -51,7 +128,7 @@ pub enum Flows {
     /// Streams.
     Streams {
         /// One a flow.
-        connections: Vec<Connection>,
+        streams: Vec<Stream>,
         /// How messages are told apart.
         framing: Framing,
         /// The current group.
@@ -59,15 +136,30 @@ pub enum Flows {
     },
 }
 
+/// A stream, which is waited for or not.
+pub enum Stream {
+    /// [`Overflow::Wait`].
+    Direct(Connection),
+    /// [`Overflow::Drop`].
+    Queued(Queued),
+}
+
 impl Flows {
-    /// `count` sockets that send to `to`, up to `gso` datagrams of one length as one. They stay unconnected: a connected
-    /// one would swallow every second datagram after a port-unreachable, in silence.
+    /// Sockets that send to `to` from the addresses in `from`, up to `gso` datagrams of one length as one. They stay
+    /// unconnected: a connected one would swallow every second datagram after a port-unreachable, in silence.
     ///
     /// # Errors
-    /// What socket(2) and bind(2) say.
-    pub fn udp(to: SocketAddr, count: u32, gso: usize) -> io::Result<Self> {
+    /// What socket(2), bind(2) and setsockopt(2) say.
+    pub fn udp(to: SocketAddr, from: &[Option<SocketAddr>], gso: usize) -> io::Result<Self> {
         let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let sockets = (0..count).map(|_| UdpSocket::bind((any, 0))).collect::<io::Result<_>>()?;
+        let bind = |from: &Option<SocketAddr>| {
+            let from = from.unwrap_or((any, 0).into());
+            let refused = |error: io::Error| io::Error::new(error.kind(), format!("sending from {from}: {error}"));
+            let socket = UdpSocket::bind(from).map_err(refused)?;
+            queue_send_errors(&socket)?;
+            Ok(socket)
+        };
+        let sockets = from.iter().map(bind).collect::<io::Result<_>>()?;
         Ok(Self::Udp { sockets, batch: Box::new(SendBatch::new(to, gso)) })
     }
 
@@ -76,7 +168,7 @@ impl Flows {
     ///
     /// # Errors
     /// What socket(2) and connect(2) say.
-    pub fn unixgram(to: &Path, count: u32) -> io::Result<Self> {
+    pub fn unixgram(to: &Path, count: usize) -> io::Result<Self> {
         let connect = |_| {
             let socket = UnixDatagram::unbound()?;
             socket.connect(to)?;
@@ -86,13 +178,17 @@ impl Flows {
         Ok(Self::Unixgram { sockets, bytes: Vec::new(), ends: Vec::new() })
     }
 
-    /// `count` streams that `connect` makes.
+    /// Streams.
     ///
     /// # Errors
-    /// What `connect` says.
-    pub fn streams(count: u32, framing: Framing, connect: impl Fn() -> io::Result<Connection>) -> io::Result<Self> {
-        let connections = (0..count).map(|_| connect()).collect::<io::Result<_>>()?;
-        Ok(Self::Streams { connections, framing, bytes: Vec::new() })
+    /// When there can be no threads for their queues.
+    pub fn streams(connections: Vec<Connection>, framing: Framing, overflow: Overflow) -> io::Result<Self> {
+        let wrap = |connection| match overflow {
+            Overflow::Wait => Ok(Stream::Direct(connection)),
+            Overflow::Drop => Queued::new(connection).map(Stream::Queued),
+        };
+        let streams = connections.into_iter().map(wrap).collect::<io::Result<_>>()?;
+        Ok(Self::Streams { streams, framing, bytes: Vec::new() })
     }
 
     /// Flows there are.
@@ -101,7 +197,7 @@ impl Flows {
         match self {
             Self::Udp { sockets, .. } => sockets.len(),
             Self::Unixgram { sockets, .. } => sockets.len(),
-            Self::Streams { connections, .. } => connections.len(),
+            Self::Streams { streams, .. } => streams.len(),
         }
     }
 
@@ -112,6 +208,7 @@ impl Flows {
     }
 
     /// Adds a message of `message_bytes` to the current group; `write` puts it behind what the buffer holds.
+    #[inline]
     pub fn push(&mut self, message_bytes: usize, write: impl FnOnce(&mut Vec<u8>)) {
         match self {
             Self::Udp { batch, .. } => batch.push_with(write),
@@ -130,77 +227,193 @@ impl Flows {
         }
     }
 
-    /// Sends the current group on flow `flow`. Returns how often the kernel had no memory for it.
+    /// Sends the current group, of `messages`, on flow `flow`. What is not sent is counted in `trouble`, and its place in
+    /// the group given to `skipped`.
     ///
     /// # Errors
-    /// What sendmmsg(2), send(2) or write(2) say; part of the group may have been sent.
-    pub fn send(&mut self, flow: usize) -> io::Result<u64> {
+    /// When a flow is broken and nothing more can be sent on it; part of the group may have been sent.
+    pub fn send(
+        &mut self,
+        flow: usize,
+        messages: usize,
+        trouble: &mut Trouble,
+        mut skipped: impl FnMut(Range<usize>),
+    ) -> io::Result<()> {
         match self {
             Self::Udp { sockets, batch } => {
-                let sent = send_all(batch.len(), |first| batch.send(&sockets[flow], first));
+                let socket = &sockets[flow];
+                send_all(batch.len(), trouble, &mut skipped, |first, trouble| {
+                    let answer = batch.send(socket, first).map_err(|error| (error, batch.train_datagrams()));
+                    (answer, take_answers(socket, trouble))
+                });
                 batch.clear();
-                sent
+                Ok(())
             }
             Self::Unixgram { sockets, bytes, ends } => {
-                let sent = send_all(ends.len(), |number| {
+                use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotConnected};
+                let mut broken = None;
+                send_all(ends.len(), trouble, &mut skipped, |number, _| {
                     let start = number.checked_sub(1).map_or(0, |before| ends[before]);
-                    sockets[flow].send(&bytes[start..ends[number]]).map(|_| 1)
+                    let sent = sockets[flow].send(&bytes[start..ends[number]]);
+                    if let Err(error) = &sent
+                        && matches!(error.kind(), ConnectionRefused | ConnectionReset | NotConnected | BrokenPipe)
+                    {
+                        broken.get_or_insert(io::Error::new(error.kind(), error.to_string()));
+                    }
+                    (sent.map(|_| 1).map_err(|error| (error, 1)), 0)
                 });
                 bytes.clear();
                 ends.clear();
-                sent
+                broken.map_or(Ok(()), Err)
             }
-            Self::Streams { connections, bytes, .. } => {
-                let written = connections[flow].write_all(bytes);
+            Self::Streams { streams, bytes, .. } => {
+                let taken = streams[flow].take(bytes, trouble);
                 bytes.clear();
-                written.map(|()| 0)
+                if !taken? {
+                    trouble.overflow += messages as u64;
+                    skipped(0..messages);
+                }
+                Ok(())
             }
         }
     }
 
     /// Ends every flow. A connection is closed from our side first, and the collector's close waited for: until then it
-    /// may not have taken everything.
+    /// may not have taken everything. Of datagrams, the last answers of the network are taken.
     ///
     /// # Errors
     /// When a collector does not close a connection in time.
-    pub fn finish(self) -> io::Result<()> {
-        let Self::Streams { mut connections, .. } = self else { return Ok(()) };
-        connections.iter_mut().try_for_each(Connection::close_write)?;
-        connections.into_iter().try_for_each(Connection::await_close)
+    pub fn finish(self, trouble: &mut Trouble) -> io::Result<()> {
+        match self {
+            Self::Udp { sockets, .. } => {
+                std::thread::sleep(LAST_ANSWERS);
+                sockets.iter().for_each(|socket| _ = take_answers(socket, trouble));
+                Ok(())
+            }
+            Self::Unixgram { .. } => Ok(()),
+            Self::Streams { streams, .. } => {
+                let written = streams.into_iter().map(Stream::finish).collect::<io::Result<Vec<_>>>()?;
+                written.into_iter().try_for_each(Connection::await_close)
+            }
+        }
     }
 }
 
-/// Has `send` send datagrams from a number on and say how many the kernel took, until it took all `count`. Returns how
-/// often it had no memory for one.
-fn send_all(count: usize, mut send: impl FnMut(usize) -> io::Result<usize>) -> io::Result<u64> {
-    const ENOBUFS: i32 = 105; // errno(3); std has no kind for it.
-    let (mut sent, mut refused) = (0, 0);
-    while sent < count {
-        match send(sent) {
-            Ok(more) => sent += more,
-            Err(error) if error.raw_os_error() == Some(ENOBUFS) || error.kind() == io::ErrorKind::WouldBlock => {
-                refused += 1;
-                std::thread::sleep(NO_MEMORY_SLEEP);
+impl Stream {
+    /// Writes or queues a group; whether there was room.
+    fn take(&mut self, group: &[u8], trouble: &mut Trouble) -> io::Result<bool> {
+        match self {
+            Self::Queued(queued) => queued.offer(group),
+            Self::Direct(connection) => {
+                let before = Instant::now();
+                let written = connection.write_all(group);
+                let took = before.elapsed();
+                if took > BLOCKED {
+                    trouble.blocked += took;
+                }
+                written.map(|()| true)
             }
-            Err(error) => return Err(error),
         }
     }
-    Ok(refused)
+
+    fn finish(self) -> io::Result<Connection> {
+        let mut connection = match self {
+            Self::Direct(connection) => connection,
+            Self::Queued(queued) => queued.finish()?,
+        };
+        connection.close_write()?;
+        Ok(connection)
+    }
+}
+
+/// Counts the answers that wait at a socket; how many there were.
+fn take_answers(socket: &UdpSocket, trouble: &mut Trouble) -> u32 {
+    let mut answers = 0;
+    while let Ok(Some(error)) = take_send_error(socket) {
+        if let Some(told) = told(error.origin) {
+            *trouble.icmp.entry(told).or_default() += 1;
+        }
+        answers += 1;
+    }
+    answers
+}
+
+/// How many datagrams the kernel took, or why it did not take the first so many.
+type Answer = Result<usize, (io::Error, usize)>;
+
+/// Has `send` send datagrams from a number on until each of `count` is sent or skipped. It says how many the kernel took,
+/// or why it did not take the first so many; and how many answers to earlier datagrams it found, one of which may have come
+/// in place of sending (udp(7)).
+fn send_all(
+    count: usize,
+    trouble: &mut Trouble,
+    skipped: &mut impl FnMut(Range<usize>),
+    mut send: impl FnMut(usize, &mut Trouble) -> (Answer, u32),
+) {
+    const ENOBUFS: i32 = 105; // errno(3); std has no kind for it.
+    let (mut done, mut answered) = (0, 0);
+    while done < count {
+        match send(done, trouble) {
+            (Ok(more), _) => {
+                done += more;
+                answered = 0;
+            }
+            (Err((error, _)), _)
+                if error.raw_os_error() == Some(ENOBUFS) || error.kind() == io::ErrorKind::WouldBlock =>
+            {
+                trouble.no_memory += 1;
+                std::thread::sleep(NO_MEMORY_SLEEP);
+            }
+            (Err(_), 1..) if answered < ANSWERS_IN_A_ROW => answered += 1,
+            (Err((error, refused)), _) => {
+                let refused = refused.clamp(1, count - done);
+                *trouble.errors.entry(error.raw_os_error().unwrap_or(0)).or_default() += refused as u64;
+                skipped(done..done + refused);
+                done += refused;
+                answered = 0;
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_the_kernel_refuses_for_want_of_memory_is_offered_again() {
-        let (no_buffers, would_block) = (io::Error::from_raw_os_error(105), io::ErrorKind::WouldBlock.into());
-        let mut answers = [Ok(1), Err(no_buffers), Err(would_block), Ok(2)].into_iter();
-        let mut offered = Vec::new();
-        let refused = send_all(3, |first| {
+    fn errno(errno: i32) -> Answer {
+        Err((io::Error::from_raw_os_error(errno), 2))
+    }
+
+    /// The numbers that were offered, the trouble, and what was skipped.
+    fn send(count: usize, answers: Vec<(Answer, u32)>) -> (Vec<usize>, Trouble, Vec<Range<usize>>) {
+        let (mut answers, mut offered, mut trouble, mut skipped) =
+            (answers.into_iter(), Vec::new(), Trouble::default(), Vec::new());
+        send_all(count, &mut trouble, &mut |range| skipped.push(range), |first, _| {
             offered.push(first);
             answers.next().unwrap()
         });
-        assert_eq!((refused.unwrap(), offered), (2, vec![0, 1, 1, 1]));
+        (offered, trouble, skipped)
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_for_want_of_memory_is_offered_again() {
+        let would_block = Err((io::ErrorKind::WouldBlock.into(), 1));
+        let (offered, trouble, skipped) = send(3, vec![(Ok(1), 0), (errno(105), 0), (would_block, 0), (Ok(2), 0)]);
+        assert_eq!((offered, trouble.no_memory, trouble.unsent(), skipped), (vec![0, 1, 1, 1], 2, 0, vec![]));
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_otherwise_is_counted_and_the_rest_is_sent() {
+        let (offered, trouble, skipped) = send(5, vec![(Ok(1), 0), (errno(90), 0), (Ok(1), 0), (errno(1), 0)]);
+        assert_eq!((offered, skipped), (vec![0, 1, 3, 4], vec![1..3, 4..5]));
+        assert_eq!((trouble.errors.clone(), trouble.unsent()), (BTreeMap::from([(90, 2), (1, 1)]), 3));
+    }
+
+    #[test]
+    fn an_answer_in_place_of_sending_does_not_cost_the_datagram() {
+        let (offered, trouble, skipped) = send(2, vec![(errno(111), 1), (Ok(1), 1), (errno(111), 1), (Ok(1), 0)]);
+        assert_eq!((offered, trouble.unsent(), skipped), (vec![0, 0, 1, 1], 0, vec![]));
+        let for_ever = (0..=ANSWERS_IN_A_ROW).map(|_| (errno(111), 1)).collect();
+        assert_eq!(send(1, for_ever).1.unsent(), 1, "but it is not offered for ever");
     }
 }

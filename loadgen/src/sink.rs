@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use logboom_udp::{DATAGRAM_BYTES_MAX, ReceiveRing, ReceiveSocket, bind_group};
 
-use crate::run::thread_cpu;
+use crate::sender::thread_cpu;
 
 /// Datagrams a call.
 const BATCH: usize = 64;

@@ -121,7 +121,7 @@ impl Tracker {
         let flow = |sent: &u64| Flow { sent: *sent, intact: Bits::new(*sent), corrupted: Bits::new(*sent), reached: 0 };
         Ok(Self {
             run: RunTag::new(run),
-            flows: report.sent_by_flow.iter().map(flow).collect(),
+            flows: report.offered_by_flow.iter().map(flow).collect(),
             duplicates: 0,
             reordered: 0,
             unreadable: 0,
@@ -164,7 +164,7 @@ impl Tracker {
                 corrupted += ones(*damaged & !*intact);
             }
         }
-        let sent = report.sent_by_flow.iter().sum::<u64>();
+        let sent = report.offered_by_flow.iter().sum::<u64>();
         Verification {
             run: report.run.clone(),
             sent,

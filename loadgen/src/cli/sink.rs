@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::values::{parse_count, parse_duration};
 use super::{PREFLIGHT_FAILED, RUNTIME_ERROR};
 use crate::run::stop_on_signals;
 use crate::sink::{Sink, SinkOrder, Taken, Work};
+use crate::values::{parse_count, parse_duration};
 
 #[derive(Args)]
 pub(super) struct SinkArguments {

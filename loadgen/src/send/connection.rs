@@ -6,13 +6,15 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use socket2::{Domain, Protocol, Socket, Type};
+
 use super::tls::{Tls, TlsStream};
 
 /// Time to connect, and for each answer of a handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Time that a collector has to take what a connection still holds, and to close it.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time that a collector has to take something, or, at the end, to close a connection.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A stream that is connected.
 #[derive(Debug)]
@@ -26,20 +28,20 @@ pub enum Connection {
 }
 
 impl Connection {
-    /// Connects to `to`.
+    /// Connects to `to`, from an address and port if one is given.
     ///
     /// # Errors
-    /// What connect(2) says.
-    pub fn tcp(to: SocketAddr) -> io::Result<Self> {
-        connect(to).map(Self::Tcp)
+    /// What bind(2) and connect(2) say.
+    pub fn tcp(to: SocketAddr, from: Option<SocketAddr>) -> io::Result<Self> {
+        connect(to, from).map(Self::Tcp)
     }
 
     /// Connects to `to` and makes the connection an encrypted one.
     ///
     /// # Errors
-    /// What connect(2) says, or why there is no TLS.
-    pub fn tls(to: SocketAddr, tls: &Tls) -> io::Result<Self> {
-        let stream = tls.handshake(connect(to)?, CONNECT_TIMEOUT)?;
+    /// What bind(2) and connect(2) say, or why there is no TLS.
+    pub fn tls(to: SocketAddr, from: Option<SocketAddr>, tls: &Tls) -> io::Result<Self> {
+        let stream = tls.handshake(connect(to, from)?, CONNECT_TIMEOUT)?;
         Ok(Self::Tls(Box::new(stream)))
     }
 
@@ -48,19 +50,25 @@ impl Connection {
     /// # Errors
     /// What connect(2) says.
     pub fn unix(path: &Path) -> io::Result<Self> {
-        UnixStream::connect(path).map(Self::Unix)
+        let stream = UnixStream::connect(path)?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self::Unix(stream))
     }
 
     /// Writes all of `bytes`.
     ///
     /// # Errors
-    /// What write(2) says; some may have been written.
+    /// What write(2) says, or that the collector takes nothing any more; some may have been written.
     pub fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
+        let written = match self {
             Self::Tcp(stream) => stream.write_all(bytes),
             Self::Tls(stream) => stream.write_all(bytes),
             Self::Unix(stream) => stream.write_all(bytes),
-        }
+        };
+        written.map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => io::Error::other(format!("the collector has taken nothing for {PATIENCE:?}")),
+            _ => error,
+        })
     }
 
     /// Ends our side.
@@ -80,17 +88,24 @@ impl Connection {
     /// # Errors
     /// When it does not in time.
     pub fn await_close(self) -> io::Result<()> {
-        let timeout = Some(CLOSE_TIMEOUT);
+        let timeout = Some(PATIENCE);
         match self {
             Self::Tcp(stream) => stream.set_read_timeout(timeout).and_then(|()| read_to_end(stream)),
-            Self::Tls(mut stream) => stream.await_close(CLOSE_TIMEOUT),
+            Self::Tls(mut stream) => stream.await_close(PATIENCE),
             Self::Unix(stream) => stream.set_read_timeout(timeout).and_then(|()| read_to_end(stream)),
         }
     }
 }
 
-fn connect(to: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&to, CONNECT_TIMEOUT)?;
+fn connect(to: SocketAddr, from: Option<SocketAddr>) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    if let Some(from) = from {
+        let refused = |error: io::Error| io::Error::new(error.kind(), format!("sending from {from}: {error}"));
+        socket.bind(&from.into()).map_err(refused)?;
+    }
+    socket.connect_timeout(&to.into(), CONNECT_TIMEOUT)?;
+    let stream = TcpStream::from(socket);
+    stream.set_write_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?; // A group is a segment; the next must not wait for an acknowledgement.
     Ok(stream)
 }

@@ -102,11 +102,12 @@ impl Tls {
     pub fn handshake(&self, mut socket: TcpStream, timeout: Duration) -> io::Result<TlsStream> {
         let mut connection = ClientConnection::new(Arc::clone(&self.config), self.name.clone())
             .map_err(|error| io::Error::other(explain(&error)))?;
-        set_timeouts(&socket, Some(timeout))?;
+        let (read, write) = (socket.read_timeout()?, socket.write_timeout()?);
+        set_timeouts(&socket, Some(timeout), Some(timeout))?;
         while connection.is_handshaking() {
             connection.complete_io(&mut socket).map_err(|error| handshake_failed(error, timeout))?;
         }
-        set_timeouts(&socket, None)?;
+        set_timeouts(&socket, read, write)?;
         Ok(TlsStream { connection, socket })
     }
 }
@@ -153,9 +154,9 @@ fn pem_problem(error: &PemError, what: &str) -> String {
     }
 }
 
-fn set_timeouts(socket: &TcpStream, timeout: Option<Duration>) -> io::Result<()> {
-    socket.set_read_timeout(timeout)?;
-    socket.set_write_timeout(timeout)
+fn set_timeouts(socket: &TcpStream, read: Option<Duration>, write: Option<Duration>) -> io::Result<()> {
+    socket.set_read_timeout(read)?;
+    socket.set_write_timeout(write)
 }
 
 fn handshake_failed(error: io::Error, timeout: Duration) -> io::Error {
@@ -331,7 +332,7 @@ mod tests {
         });
         let mut stream = tls.handshake(socket, Duration::from_secs(5)).unwrap();
         let timeouts = [stream.socket.read_timeout(), stream.socket.write_timeout()].map(Result::unwrap);
-        assert_eq!(timeouts, [None, None], "only the handshake has a limit: a slow collector is waited for");
+        assert_eq!(timeouts, [None, None], "the limit of the handshake is its own");
         let answers: Vec<_> = (0..9).map(|_| stream.write_all(&[b'm'; TAG_BYTES])).collect();
         let sent = answers.iter().take_while(|answer| answer.is_ok()).count();
         assert!(answers[sent].as_ref().unwrap_err().to_string().contains("keys of a TLS 1.2 connection are used up"));

@@ -14,7 +14,16 @@ fn bad_usage_is_told_with_exit_code_2() {
         (&["run", "udp://127.0.0.1:1", "--size", "10"], "takes at least"),
         (&["run", "udp://127.0.0.1:1", "--size", "100000"], "at most 65507 B"),
         (&["run", "udp://127.0.0.1:1", "--flows", "0"], "0 is not in"),
-        (&["run", "udp://127.0.0.1:1", "--rate", "max"], "--rate max needs --count"),
+        (&["run", "udp://127.0.0.1:1", "--rate", "max", "--profile", "poisson"], "poisson needs a rate"),
+        (&["run", "udp://127.0.0.1:1", "--rate", "1k", "--profile", "ramp:1k-2k"], "leave --rate out"),
+        (&["run", "udp://127.0.0.1:1", "--profile", "wave"], "`wave` is no profile"),
+        (&["run", "udp://127.0.0.1:1", "--threads", "2"], "each thread needs a flow of its own"),
+        (&["run", "udp://127.0.0.1:1", "--source", "127.0.0.1/8"], "has bits set behind its first 8"),
+        (&["run", "udp://127.0.0.1:1", "--source-port", "9-9", "--flows", "2"], "make only 1"),
+        (&["run", "udp://127.0.0.1:1", "--overflow", "drop"], "--overflow is for streams"),
+        (&["run", "tcp://127.0.0.1:1", "--overflow", "drop", "--flows", "257"], "at most 256 flows, not 257"),
+        (&["run", "unixgram:///dev/log", "--source", "127.0.0.1"], "has no source addresses"),
+        (&["run", "udp://127.0.0.1:1", "--duration", "200h"], "lasts at most"),
         (&["run", "udp://127.0.0.1:1", "--corpus", "/nonexistent"], "--corpus /nonexistent"),
         (&["run", "unix://socket"], "the path must be absolute"),
         (&["run", "tls://127.0.0.1:1"], "tls://127.0.0.1:1 needs --tls-ca FILE"),
@@ -39,6 +48,9 @@ fn a_target_that_is_not_there_is_told_with_exit_code_3() {
         let stderr = refused(&["run", url], 3);
         assert!(stderr.contains(&format!("{url}: No such file or directory")), "{stderr}");
     }
+    // An address of nobody (RFC 5737) is not ours to send from.
+    let stderr = refused(&["run", "udp://127.0.0.1:1", "--source", "192.0.2.1"], 3);
+    assert!(stderr.contains("sending from 192.0.2.1:0: Cannot assign requested address"), "{stderr}");
     let stderr = refused(&["run", "udp://no-such-host.invalid:514"], 3);
     assert!(stderr.contains("no-such-host.invalid"), "{stderr}");
 }

@@ -33,9 +33,76 @@ fn every_flow_has_a_source_port_and_numbers_without_gaps() {
     }
     assert_eq!((received.len(), ports.len(), next.len()), (1001, 5, 5));
     let by_flow: Vec<u64> = (0..5).map(|flow| next[&flow]).collect();
-    assert_eq!(report["sent_by_flow"], serde_json::json!(by_flow));
+    assert_eq!(report["offered_by_flow"], serde_json::json!(by_flow));
     let bytes: usize = received.iter().map(|(payload, _)| payload.len()).sum();
     assert_eq!(report["sent_bytes"], bytes);
+}
+
+#[test]
+fn threads_share_the_flows_and_the_plan_is_kept_to_the_message() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run.json");
+    let out = run.to_str().unwrap();
+    for profile in ["const", "poisson", "ramp:1000-3000", "step:1000,3000", "burst:100/50ms"] {
+        let mut arguments = vec!["--profile", profile, "--count", "997", "--duration", "2s"];
+        arguments.extend(["--flows", "5", "--threads", "2", "-o", out]);
+        let rate = ["--rate", "2k"];
+        arguments.extend(rate.iter().filter(|_| ["const", "poisson"].contains(&profile)));
+        let (output, received) = run_over_udp(&arguments);
+        assert!(matches!(output.status.code(), Some(0 | 4)), "{output:?}");
+        let report = read_report(&run);
+        assert_eq!(report["plan"]["profile"], profile);
+        let sums = ["offered_by_flow", "offered_by_second"]
+            .map(|field| report[field].as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum::<u64>());
+        assert_eq!((received.len(), sums), (997, [997, 997]), "{profile}");
+        let tag = RunTag::new(u32::from_str_radix(report["run"].as_str().unwrap(), 16).unwrap());
+        let found: HashSet<_> = received
+            .iter()
+            .map(|(payload, from)| {
+                let Some(Found::Intact(tag)) = tag.find(payload) else { panic!("{}", text(payload)) };
+                (tag.flow, tag.sequence, from.port())
+            })
+            .collect();
+        assert_eq!(found.len(), 997);
+        assert_eq!(found.iter().map(|(flow, _, port)| (flow, port)).collect::<HashSet<_>>().len(), 5);
+    }
+}
+
+#[test]
+fn flows_come_from_the_addresses_and_ports_asked_for() {
+    let arguments = ["--rate", "2k", "--count", "60", "--flows", "6", "--source", "127.0.7.0/30"];
+    let (output, received) = run_over_udp(&arguments);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{output:?}");
+    let sources: HashSet<_> = received.iter().map(|(_, from)| from.ip().to_string()).collect();
+    assert_eq!(sources, ["127.0.7.1", "127.0.7.2"].map(String::from).into());
+    assert_eq!(received.iter().map(|(_, from)| from).collect::<HashSet<_>>().len(), 6);
+}
+
+#[test]
+fn a_port_where_nobody_listens_is_noticed_and_not_taken_for_loss() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run.json");
+    let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let target = format!("udp://{closed}");
+    let output =
+        loadgen(&["run", &target, "--rate", "2k", "--count", "300", "--flows", "3", "-o", run.to_str().unwrap()]);
+    let report = read_report(&run);
+    assert_eq!(report["sent"], 300, "none was swallowed: {output:?}");
+    assert_eq!(report["sending"]["icmp"]["port unreachable"], 300);
+}
+
+#[test]
+fn what_the_kernel_refuses_is_counted_by_its_words_and_the_run_is_invalid() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run.json");
+    // A broadcast address needs SO_BROADCAST (socket(7)).
+    let output =
+        loadgen(&["run", "udp://255.255.255.255:9", "--rate", "1k", "--count", "50", "-o", run.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    let report = read_report(&run);
+    let errors = report["sending"]["errors"].as_object().unwrap();
+    assert_eq!(errors.values().map(|count| count.as_u64().unwrap()).sum::<u64>(), 50, "{errors:?}");
+    assert!(report["reason"].as_str().unwrap().contains("the kernel of this machine refused 50"), "{report}");
 }
 
 #[test]

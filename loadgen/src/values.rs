@@ -5,12 +5,12 @@ use std::time::Duration;
 use jiff::fmt::friendly::SpanParser;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Rate {
+pub(crate) enum Rate {
     PerSecond(f64),
     Max,
 }
 
-pub(super) fn parse_rate(text: &str) -> Result<Rate, String> {
+pub(crate) fn parse_rate(text: &str) -> Result<Rate, String> {
     if text == "max" {
         return Ok(Rate::Max);
     }
@@ -18,13 +18,13 @@ pub(super) fn parse_rate(text: &str) -> Result<Rate, String> {
     rate.map(Rate::PerSecond).ok_or_else(|| "write messages a second, such as 500, 200k or 1.5M, or max".into())
 }
 
-pub(super) fn parse_count(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_count(text: &str) -> Result<u64, String> {
     let count = parse_multiple(text).filter(|count| (1.0..=1e12).contains(count) && count.fract() == 0.0);
     count.map(|count| count as u64).ok_or_else(|| "write a whole number of messages, such as 500, 200k or 1M".into())
 }
 
 /// A number, with k or M behind it for a thousand or a million.
-pub(super) fn parse_multiple(text: &str) -> Option<f64> {
+pub(crate) fn parse_multiple(text: &str) -> Option<f64> {
     let (digits, factor) = match text.as_bytes() {
         [.., b'k'] => (&text[..text.len() - 1], 1e3),
         [.., b'M'] => (&text[..text.len() - 1], 1e6),
@@ -34,12 +34,12 @@ pub(super) fn parse_multiple(text: &str) -> Option<f64> {
     digits.parse::<f64>().ok().filter(|_| number).map(|value| value * factor)
 }
 
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let parsed = SpanParser::new().parse_unsigned_duration(text).ok().filter(|duration| !duration.is_zero());
     parsed.ok_or_else(|| "write a time with its unit, such as 30s, 500ms or 2m".into())
 }
 
-pub(super) fn parse_size(text: &str) -> Result<(usize, usize), String> {
+pub(crate) fn parse_size(text: &str) -> Result<(usize, usize), String> {
     let (min, max) = text.split_once('-').unwrap_or((text, text));
     match (min.parse(), max.parse()) {
         (Ok(min), Ok(max)) if min <= max => Ok((min, max)),

@@ -1,0 +1,157 @@
+//! The options that say what to send: those of `run`, and of `compare` for all its runs.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use logboom_udp::SEGMENTS_MAX;
+
+use crate::message::{Content, Format, Severities, Text};
+use crate::run::{Order, THREADS_MAX};
+use crate::schedule::{DURATION_MAX, Profile, Schedule};
+use crate::send::queued::QUEUED_MAX;
+use crate::send::source::{PortRange, Source, SourceRange};
+use crate::send::tls::TlsOptions;
+use crate::send::{Framing, Overflow};
+use crate::tag::FLOWS_MAX;
+use crate::target::{Target, Transport};
+use crate::values::{Rate, parse_count, parse_duration, parse_rate, parse_size};
+
+/// How long a run lasts where neither --duration nor --count says.
+const DURATION_DEFAULT: Duration = Duration::from_secs(10);
+
+/// Messages a second where neither --rate nor --profile says.
+const RATE_DEFAULT: f64 = 10_000.0;
+
+#[derive(Args)]
+pub(super) struct PlanOptions {
+    /// Messages a second, such as 200k, or max; 10k unless given.
+    #[arg(long, value_parser = parse_rate)]
+    rate: Option<Rate>,
+    /// How the rate goes over time: const, poisson, ramp:10k-500k, step:10k,50k,100k or burst:5000/1s.
+    #[arg(long, default_value_t)]
+    profile: Profile,
+    /// How long to send, such as 30s; 10s unless --count is given.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    duration: Option<Duration>,
+    /// How many messages to send.
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    count: Option<u64>,
+    /// Size of each message in bytes, or a range: 200, or 100-500.
+    #[arg(long, default_value = "200", value_parser = parse_size, conflicts_with = "corpus")]
+    size: (usize, usize),
+    /// Take the texts from the lines of a file, in turn; each gets a header and a tag.
+    #[arg(long, value_name = "FILE")]
+    corpus: Option<PathBuf>,
+    /// Header of the messages.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Severities by share, such as debug:98,err:2.
+    #[arg(long, value_name = "MIX", default_value_t)]
+    severity: Severities,
+    /// Sockets (udp, unixgram) or connections (tcp, tls, unix) to send from.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(FLOWS_MAX)))]
+    flows: u32,
+    /// Threads to send from; each needs a processor of its own, and at least one flow.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=THREADS_MAX as i64))]
+    threads: u8,
+    /// Address to send from, or a network whose addresses the flows take in turn, such as 127.0.0.0/8.
+    #[arg(long, value_name = "ADDRESS[/LEN]")]
+    source: Option<SourceRange>,
+    /// Ports to send from, such as 20000-20999.
+    #[arg(long, value_name = "PORTS")]
+    source_port: Option<PortRange>,
+    /// How messages are told apart on a stream; lf unless given, but octet for tls (RFC 5425 section 4.3).
+    #[arg(long, value_enum)]
+    framing: Option<Framing>,
+    /// What happens to a message that a stream does not take at once.
+    #[arg(long, value_enum, default_value_t)]
+    overflow: Overflow,
+    #[command(flatten)]
+    tls: TlsOptions,
+    /// Datagrams of one length that go to the kernel as one, to be cut apart there (UDP_SEGMENT): a faster sender.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=SEGMENTS_MAX as i64))]
+    gso: u8,
+    /// Seed of the made-up texts and of random gaps.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl PlanOptions {
+    /// The order to send this to `target`.
+    ///
+    /// # Errors
+    /// What does not go together, in words.
+    pub(super) fn order(&self, target: Target, quiet: bool) -> Result<Order, String> {
+        let rate = self.rate()?;
+        let duration = self.duration.unwrap_or(match (self.count, &self.profile) {
+            (Some(_), Profile::Const | Profile::Poisson) => DURATION_MAX,
+            _ => DURATION_DEFAULT,
+        });
+        let schedule = Schedule::new(self.profile.clone(), rate, duration, self.count, self.seed)?;
+        let source = Source { addresses: self.source, ports: self.source_port };
+        self.check_flows(&target, source)?;
+        Ok(Order {
+            rate,
+            profile: self.profile.clone(),
+            schedule,
+            flows: self.flows,
+            threads: usize::from(self.threads),
+            source,
+            framing: self.framing.unwrap_or(match target.transport {
+                Transport::Tls => Framing::Octet,
+                _ => Framing::Lf,
+            }),
+            overflow: self.overflow,
+            tls: self.tls.clone(),
+            gso: usize::from(self.gso),
+            content: self.content(),
+            seed: self.seed,
+            quiet,
+            target,
+        })
+    }
+
+    fn rate(&self) -> Result<Option<f64>, String> {
+        let profile = &self.profile;
+        match (profile, self.rate) {
+            (Profile::Const | Profile::Poisson, None) => Ok(Some(RATE_DEFAULT)),
+            (Profile::Const, Some(Rate::Max)) => Ok(None),
+            (Profile::Poisson, Some(Rate::Max)) => Err("--profile poisson needs a rate, not max".into()),
+            (Profile::Const | Profile::Poisson, Some(Rate::PerSecond(rate))) => Ok(Some(rate)),
+            (_, None) => Ok(None),
+            (_, Some(_)) => Err(format!("--profile {profile} has rates of its own: leave --rate out")),
+        }
+    }
+
+    fn check_flows(&self, target: &Target, source: Source) -> Result<(), String> {
+        let (flows, threads) = (self.flows, self.threads);
+        if u32::from(threads) > flows {
+            return Err(format!("--threads {threads} with --flows {flows}: each thread needs a flow of its own"));
+        }
+        if target.transport.is_local() && source != Source::default() {
+            return Err(format!("{target} has no source addresses or ports: leave --source and --source-port out"));
+        }
+        if let Some(most) = source.flows_max().filter(|most| *most < u64::from(flows)) {
+            return Err(format!("--flows {flows}, but --source and --source-port make only {most}"));
+        }
+        if self.overflow == Overflow::Drop && !target.transport.is_stream() {
+            return Err(format!("--overflow is for streams: to {target} nothing waits"));
+        }
+        if self.overflow == Overflow::Drop && flows > QUEUED_MAX {
+            return Err(format!("--overflow drop takes at most {QUEUED_MAX} flows, not {flows}: each has a thread"));
+        }
+        Ok(())
+    }
+
+    fn content(&self) -> Content {
+        Content {
+            text: match &self.corpus {
+                Some(path) => Text::Corpus(path.clone()),
+                None => Text::Made { min_bytes: self.size.0, max_bytes: self.size.1 },
+            },
+            format: self.format,
+            severities: self.severity.clone(),
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! When each message is due, ns after the start: an absolute schedule, so that what is late stays late by itself and
+//! nothing drifts. Pure.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use fastrand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::tag::SEQUENCE_MAX;
+use crate::values::{Rate, parse_count, parse_duration, parse_rate};
+
+/// Most parts of a step profile.
+pub const STEPS_MAX: usize = 1000;
+
+/// Longest plan.
+pub const DURATION_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How the rate goes over time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Profile {
+    /// The same all the time.
+    #[default]
+    Const,
+    /// From one rate to another, evenly.
+    Ramp {
+        /// At the start, messages a second.
+        from: f64,
+        /// At the end, messages a second.
+        to: f64,
+    },
+    /// One rate after the other, each for an equal part of the time.
+    Step(Vec<f64>),
+    /// So many messages at once, and then nothing, again and again.
+    Burst {
+        /// Messages due at the same moment.
+        messages: u64,
+        /// From one burst to the next.
+        every: Duration,
+    },
+    /// At random, one not knowing of the other, as from many independent senders: exponential gaps.
+    Poisson,
+}
+
+/// The schedule of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedule {
+    profile: Profile,
+    /// Messages a second on average; `None` as fast as possible.
+    rate: Option<f64>,
+    /// The time that the profile is laid out for, seconds.
+    seconds: f64,
+    count: u64,
+    seed: u64,
+}
+
+impl Schedule {
+    /// A schedule of `profile` for `duration` or `count` messages, the fewer of both. `rate` is for the profiles that have none of
+    /// their own; `None` is as fast as possible, and then the end is `count` or [`Schedule::ends_ns`].
+    ///
+    /// # Errors
+    /// What does not go together, in words.
+    pub fn new(
+        profile: Profile,
+        rate: Option<f64>,
+        duration: Duration,
+        count: Option<u64>,
+        seed: u64,
+    ) -> Result<Self, String> {
+        if duration > DURATION_MAX {
+            return Err(format!("a run lasts at most {DURATION_MAX:?}, not {duration:?}"));
+        }
+        let mut schedule = Self { profile, rate, seconds: duration.as_secs_f64(), count: 0, seed };
+        // The time is then a limit that says nothing about the load.
+        if let (Profile::Const | Profile::Poisson, Some(count), Some(rate)) = (&schedule.profile, count, rate) {
+            schedule.seconds = schedule.seconds.min(count as f64 / rate);
+        }
+        let by_time = schedule.messages_in_time();
+        schedule.count = by_time.min(count.unwrap_or(u64::MAX));
+        match schedule.count {
+            0 => Err(format!("no message is due within {duration:?}: raise the rate or the duration")),
+            1..=SEQUENCE_MAX => Ok(schedule),
+            count if schedule.rate.is_some() => Err(format!("{count} messages, but a run has at most {SEQUENCE_MAX}")),
+            _ => Ok(Self { count: SEQUENCE_MAX, ..schedule }),
+        }
+    }
+
+    fn messages_in_time(&self) -> u64 {
+        let Self { rate, seconds, .. } = *self;
+        match (&self.profile, rate) {
+            (Profile::Const | Profile::Poisson, None) => u64::MAX,
+            (Profile::Const | Profile::Poisson, Some(rate)) => (rate * seconds).round() as u64,
+            (Profile::Ramp { from, to }, _) => ((from + to) / 2.0 * seconds).floor() as u64,
+            (Profile::Step(rates), _) => rates.iter().map(|rate| messages_of_step(*rate, seconds, rates.len())).sum(),
+            (Profile::Burst { messages, every }, _) => {
+                let bursts = (seconds / every.as_secs_f64()).ceil().max(1.0) as u64;
+                bursts.saturating_mul(*messages)
+            }
+        }
+    }
+
+    /// Messages planned; at full speed the most there may be.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Whether there is none: messages are sent as fast as possible.
+    #[must_use]
+    pub fn is_full_speed(&self) -> bool {
+        self.rate.is_none() && matches!(self.profile, Profile::Const | Profile::Poisson)
+    }
+
+    /// When full speed ends at the latest, ns after the start.
+    #[must_use]
+    pub fn ends_ns(&self) -> u64 {
+        (self.seconds * 1e9) as u64
+    }
+
+    /// When each message is due, ns after the start, in order.
+    #[must_use]
+    pub fn due_times(&self) -> DueTimes {
+        let law = match (&self.profile, self.rate) {
+            (Profile::Const | Profile::Poisson, None) => Law::Even { rate: f64::INFINITY },
+            (Profile::Const, Some(rate)) => Law::Even { rate },
+            (Profile::Poisson, Some(rate)) => Law::Poisson { rate, rng: Rng::with_seed(self.seed), at_ns: 0.0 },
+            (Profile::Ramp { from, to }, _) => Law::Ramp { from: *from, growth: (to - from) / self.seconds },
+            (Profile::Step(rates), _) => Law::Step { seconds: self.seconds, rates: rates.clone(), step: 0, before: 0 },
+            (Profile::Burst { messages, every }, _) => {
+                Law::Burst { messages: *messages, every_ns: every.as_nanos() as u64 }
+            }
+        };
+        DueTimes { law, next: 0, count: self.count }
+    }
+
+    /// When the last message is due, ns after the start: what the plan takes.
+    #[must_use]
+    pub fn last_due_ns(&self) -> u64 {
+        match (&self.profile, self.rate) {
+            (Profile::Const, Some(rate)) => ((self.count - 1) as f64 / rate * 1e9) as u64,
+            (_, None) if self.is_full_speed() => 0,
+            _ => self.due_times().last().unwrap_or(0),
+        }
+    }
+}
+
+/// Messages of one of `steps` equal parts of `seconds`.
+fn messages_of_step(rate: f64, seconds: f64, steps: usize) -> u64 {
+    (rate * seconds / steps as f64).round() as u64
+}
+
+/// Iterator over due times.
+#[derive(Clone, Debug)]
+pub struct DueTimes {
+    law: Law,
+    next: u64,
+    count: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Law {
+    Even { rate: f64 },
+    Ramp { from: f64, growth: f64 },
+    Step { seconds: f64, rates: Vec<f64>, step: usize, before: u64 },
+    Burst { messages: u64, every_ns: u64 },
+    Poisson { rate: f64, rng: Rng, at_ns: f64 },
+}
+
+impl Law {
+    #[inline]
+    fn due_ns(&mut self, number: u64) -> u64 {
+        let n = number as f64;
+        match self {
+            Self::Even { rate } => (n / *rate * 1e9) as u64,
+            // n = from t + growth t^2 / 2, solved for t in the form that does not divide by a growth of 0.
+            Self::Ramp { from, growth } => {
+                let root = (*from * *from + 2.0 * *growth * n).max(0.0).sqrt();
+                if n == 0.0 { 0 } else { (2.0 * n / (*from + root) * 1e9) as u64 }
+            }
+            Self::Step { seconds, rates, step, before } => {
+                let mut within = number - *before;
+                while *step + 1 < rates.len() && within >= messages_of_step(rates[*step], *seconds, rates.len()) {
+                    *before += messages_of_step(rates[*step], *seconds, rates.len());
+                    *step += 1;
+                    within = number - *before;
+                }
+                let started = *seconds / rates.len() as f64 * *step as f64;
+                ((started + within as f64 / rates[*step]) * 1e9) as u64
+            }
+            Self::Burst { messages, every_ns } => number / *messages * *every_ns,
+            Self::Poisson { rate, rng, at_ns } => {
+                // Inversion: -ln(1 - u) is exponential for u even in [0, 1).
+                *at_ns -= (1.0 - rng.f64()).ln() / *rate * 1e9;
+                *at_ns as u64
+            }
+        }
+    }
+}
+
+impl Iterator for DueTimes {
+    type Item = u64;
+
+    #[inline]
+    fn next(&mut self) -> Option<u64> {
+        if self.next == self.count {
+            return None;
+        }
+        let due_ns = self.law.due_ns(self.next);
+        self.next += 1;
+        Some(due_ns)
+    }
+}
+
+const PROFILES: &str = "const, ramp:10k-500k, step:10k,50k,100k, burst:5000/1s or poisson";
+
+impl FromStr for Profile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refused = |why: &str| format!("`{text}` is no profile: {why}; write {PROFILES}");
+        let rate = |text: &str| match parse_rate(text) {
+            Ok(Rate::PerSecond(rate)) => Ok(rate),
+            _ => Err(refused("a rate is wrong")),
+        };
+        match text.split_once(':') {
+            None if text == "const" => Ok(Self::Const),
+            None if text == "poisson" => Ok(Self::Poisson),
+            Some(("ramp", rates)) => {
+                let (from, to) = rates.split_once('-').ok_or_else(|| refused("a ramp has two rates"))?;
+                Ok(Self::Ramp { from: rate(from)?, to: rate(to)? })
+            }
+            Some(("step", rates)) => {
+                let rates: Vec<_> = rates.split(',').map(rate).collect::<Result<_, _>>()?;
+                if rates.len() <= STEPS_MAX { Ok(Self::Step(rates)) } else { Err(refused("there are too many steps")) }
+            }
+            Some(("burst", burst)) => {
+                let (messages, every) =
+                    burst.split_once('/').ok_or_else(|| refused("a burst has a size and a time"))?;
+                let messages = parse_count(messages).map_err(|_| refused("the size of a burst is wrong"))?;
+                let every = parse_duration(every).map_err(|_| refused("the time between bursts is wrong"))?;
+                Ok(Self::Burst { messages, every })
+            }
+            _ => Err(refused("there is no such one")),
+        }
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Const => f.write_str("const"),
+            Self::Ramp { from, to } => write!(f, "ramp:{from}-{to}"),
+            Self::Step(rates) => {
+                let rates: Vec<_> = rates.iter().map(ToString::to_string).collect();
+                write!(f, "step:{}", rates.join(","))
+            }
+            Self::Burst { messages, every } => write!(f, "burst:{messages}/{every:?}"),
+            Self::Poisson => f.write_str("poisson"),
+        }
+    }
+}
+
+impl From<Profile> for String {
+    fn from(profile: Profile) -> Self {
+        profile.to_string()
+    }
+}
+
+impl TryFrom<String> for Profile {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn schedule(profile: &str, rate: Option<f64>, duration: Duration) -> Schedule {
+        Schedule::new(profile.parse().unwrap(), rate, duration, None, 7).unwrap()
+    }
+
+    fn due_between(schedule: &Schedule, from_ns: u64, to_ns: u64) -> usize {
+        schedule.due_times().filter(|due| (from_ns..to_ns).contains(due)).count()
+    }
+
+    #[test]
+    fn each_profile_puts_the_messages_where_it_says() {
+        let even = schedule("const", Some(1000.0), SECOND);
+        assert_eq!(even.due_times().take(3).collect::<Vec<_>>(), [0, 1_000_000, 2_000_000]);
+        let ramp = schedule("ramp:0.001-2k", None, 10 * SECOND);
+        assert!(ramp.count().abs_diff(10_000) <= 1, "{}", ramp.count());
+        assert!(due_between(&ramp, 0, 5_000_000_000).abs_diff(2500) <= 2, "half the time holds a quarter");
+        let falling = schedule("ramp:2k-0.001", None, 10 * SECOND);
+        assert!(due_between(&falling, 0, 5_000_000_000).abs_diff(7500) <= 2);
+        let step = schedule("step:1k,3k,2k", None, 3 * SECOND);
+        let seconds = [0, 1, 2].map(|at| due_between(&step, at * 1_000_000_000, (at + 1) * 1_000_000_000));
+        assert_eq!(seconds, [1000, 3000, 2000]);
+        let burst = schedule("burst:50/100ms", None, SECOND);
+        assert_eq!((burst.count(), due_between(&burst, 100_000_000, 100_000_001)), (500, 50));
+    }
+
+    #[test]
+    fn random_gaps_are_exponential() {
+        let poisson = schedule("poisson", Some(10_000.0), 10 * SECOND);
+        let due: Vec<_> = poisson.due_times().collect();
+        let gaps: Vec<_> = due.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
+        let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+        let over_mean = gaps.iter().filter(|gap| **gap > mean).count() as f64 / gaps.len() as f64;
+        assert!((mean / 1e5 - 1.0).abs() < 0.02, "{mean}");
+        assert!((over_mean - (-1f64).exp()).abs() < 0.01, "{over_mean}");
+        assert_eq!(due, poisson.due_times().collect::<Vec<_>>(), "the same seed, the same schedule");
+    }
+
+    #[test]
+    fn the_plan_is_the_lesser_of_count_and_duration() {
+        let count = |rate, duration, count| {
+            Schedule::new(Profile::Const, rate, duration, count, 1).map(|schedule| schedule.count())
+        };
+        assert_eq!(count(Some(100.0), SECOND, None), Ok(100));
+        assert_eq!(count(Some(100.0), SECOND, Some(7)), Ok(7));
+        assert_eq!(count(Some(100.0), SECOND, Some(700)), Ok(100));
+        assert_eq!(count(None, SECOND, Some(7)), Ok(7));
+        assert_eq!(count(None, SECOND, None), Ok(SEQUENCE_MAX), "until the time is over");
+        assert!(count(Some(0.1), SECOND, None).unwrap_err().contains("no message is due"));
+        assert!(count(Some(1e9), 100 * SECOND, None).unwrap_err().contains("at most"));
+        assert!(count(Some(1.0), DURATION_MAX + SECOND, None).unwrap_err().contains("lasts at most"));
+    }
+
+    #[test]
+    fn what_is_no_profile_is_told_why() {
+        for (text, why) in [
+            ("steady", "there is no such one"),
+            ("ramp:5", "a ramp has two rates"),
+            ("ramp:5-max", "a rate is wrong"),
+            ("step:", "a rate is wrong"),
+            ("burst:5", "a burst has a size and a time"),
+            ("burst:x/1s", "the size of a burst"),
+            ("burst:5/1", "the time between bursts"),
+        ] {
+            let told = text.parse::<Profile>().unwrap_err();
+            assert!(told.contains(why) && told.contains(PROFILES), "{told}");
+        }
+    }
+
+    fn profiles() -> impl Strategy<Value = Profile> {
+        let rate = || 1.0f64..1e6;
+        prop_oneof![
+            Just(Profile::Const),
+            Just(Profile::Poisson),
+            (rate(), rate()).prop_map(|(from, to)| Profile::Ramp { from, to }),
+            proptest::collection::vec(rate(), 1..9).prop_map(Profile::Step),
+            (1u64..5000, 1u64..2000)
+                .prop_map(|(messages, ms)| { Profile::Burst { messages, every: Duration::from_millis(ms) } }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn due_times_are_as_many_as_planned_in_order_and_within_the_time(
+            profile in profiles(), rate in 1.0f64..1e5, ms in 1u64..3000, limit in 1u64..20_000,
+        ) {
+            let duration = Duration::from_millis(ms);
+            let Ok(schedule) = Schedule::new(profile.clone(), Some(rate), duration, Some(limit), 3) else {
+                return Ok(()); // None is due.
+            };
+            let due: Vec<_> = schedule.due_times().collect();
+            prop_assert_eq!(due.len() as u64, schedule.count());
+            prop_assert!(due.is_sorted());
+            prop_assert_eq!(due.last().copied().unwrap(), schedule.last_due_ns());
+            if profile != Profile::Poisson {
+                // Rounding may add half a message to each part.
+                let slack_ns = 1e9 / rate.min(1.0);
+                prop_assert!(due[due.len() - 1] as f64 <= duration.as_nanos() as f64 + slack_ns);
+            }
+            prop_assert_eq!(profile.to_string().parse::<Profile>(), Ok(profile));
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! One sending thread: its share of the messages, each when it is due, onto its flows.
+
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::message::Messages;
+use crate::pacer::{Pacer, Step};
+use crate::quality::Quality;
+use crate::send::{Flows, Trouble};
+use crate::tag::Tag;
+
+/// Waits shorter than this are spent spinning: a sleep ends some 60 us late.
+const SPIN_NS: u64 = 150_000;
+
+/// How often what others look at is brought up to date, ns: often enough for ten looks a second, seldom enough to cost
+/// nothing.
+const PUBLISH_NS: u64 = 50_000_000;
+
+/// Seconds of a run that are told apart; what comes later counts as the last.
+pub const SECONDS_MAX: usize = 86_400;
+
+/// What all sending threads of a run share.
+pub struct Shared<'a> {
+    /// The messages.
+    pub messages: &'a Messages,
+    /// When the schedule begins.
+    pub start: Instant,
+    /// The same, ns since the Unix epoch.
+    pub start_ns: u64,
+    /// Messages without a schedule: all at full speed.
+    pub full_speed: bool,
+    /// Says that it is over.
+    pub stop: &'a AtomicBool,
+    /// How far they are.
+    pub live: &'a Live,
+}
+
+/// How far a run is, for others to look at.
+#[derive(Debug, Default)]
+pub struct Live {
+    /// Messages that the kernel or a queue took.
+    pub sent: AtomicU64,
+    /// Messages that it did not.
+    pub unsent: AtomicU64,
+    /// Answers of the network.
+    pub icmp: AtomicU64,
+    /// Time that senders waited for the collector, us.
+    pub blocked_us: AtomicU64,
+    /// How good they are.
+    pub quality: Mutex<Quality>,
+}
+
+/// What a sending thread did.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// Messages of each of its flows, sent or not: sequence numbers are 0 to this.
+    pub by_flow: Vec<u64>,
+    /// Messages due in each second after the start.
+    pub by_second: Vec<u64>,
+    /// Messages that the kernel or a queue took.
+    pub messages: u64,
+    /// Their bytes, without framing.
+    pub bytes: u64,
+    /// Messages that it took, by severity.
+    pub severities: [u64; 8],
+    /// What was not simply sent.
+    pub trouble: Trouble,
+    /// From the start to the last message.
+    pub elapsed: Duration,
+    /// Processor time.
+    pub cpu: Duration,
+    /// What ended it early.
+    pub failure: Option<String>,
+}
+
+/// A sending thread.
+pub struct Sender<'a> {
+    shared: &'a Shared<'a>,
+    pacer: Pacer,
+    flows: Flows,
+    /// Which thread of how many: message n of this one is n * threads + thread of all, and so its flows.
+    thread: usize,
+    threads: usize,
+    next: u64,
+    flow: usize,
+    done: Sent,
+    quality: Quality,
+    published_ns: u64,
+    published: (u64, u64, u64, u64),
+}
+
+impl<'a> Sender<'a> {
+    /// Thread number `thread` of `threads`.
+    #[must_use]
+    pub fn new(shared: &'a Shared<'a>, pacer: Pacer, flows: Flows, thread: usize, threads: usize) -> Self {
+        let done = Sent { by_flow: vec![0; flows.len()], ..Sent::default() };
+        Self {
+            shared,
+            pacer,
+            flows,
+            thread,
+            threads,
+            next: 0,
+            flow: 0,
+            done,
+            quality: Quality::default(),
+            published_ns: 0,
+            published: (0, 0, 0, 0),
+        }
+    }
+
+    /// Sends the plan. Groups go to the flows in turn.
+    #[must_use]
+    pub fn run(mut self) -> Sent {
+        // Without it the kernel may end each sleep 50 us late on purpose.
+        let _ = logboom_udp::thread::set_timer_slack(1);
+        std::thread::sleep(self.shared.start.saturating_duration_since(Instant::now()));
+        let cpu_before = thread_cpu();
+        let mut group = Vec::new();
+        while !self.shared.stop.load(Ordering::Relaxed) {
+            let now_ns = self.now_ns();
+            match self.pacer.step(now_ns, &mut group) {
+                Step::Done => break,
+                Step::Wait(until_ns) => self.wait(until_ns, now_ns),
+                Step::Send => {
+                    if let Err(error) = self.send(&group) {
+                        let flow = self.flow_number();
+                        self.done.failure = Some(format!("sending on flow {flow}: {error}"));
+                        break;
+                    }
+                }
+            }
+        }
+        self.done.cpu = thread_cpu().saturating_sub(cpu_before);
+        self.publish();
+        let Self { flows, mut done, shared, .. } = self;
+        let answered = done.trouble.answers();
+        if let Err(error) = flows.finish(&mut done.trouble) {
+            done.failure.get_or_insert(format!("waiting for the collector to take the rest: {error}"));
+        }
+        shared.live.icmp.fetch_add(done.trouble.answers() - answered, Ordering::Relaxed);
+        done
+    }
+
+    fn flow_number(&self) -> usize {
+        self.flow * self.threads + self.thread
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.shared.start.elapsed().as_nanos() as u64
+    }
+
+    /// Sends a group, given when each of its messages is due.
+    fn send(&mut self, due_ns: &[u64]) -> std::io::Result<()> {
+        let Shared { messages, start_ns, full_speed, .. } = *self.shared;
+        let flow_number = self.flow_number() as u32;
+        let (first, step) = (self.next * self.threads as u64 + self.thread as u64, self.threads as u64);
+        let sequence = self.done.by_flow[self.flow];
+        let mut bytes = 0;
+        for (offset, due_ns) in due_ns.iter().enumerate() {
+            let number = first + offset as u64 * step;
+            let tag = Tag { flow: flow_number, sequence: sequence + offset as u64, send_ns: start_ns + due_ns };
+            let message_bytes = messages.bytes_of(number);
+            self.flows.push(message_bytes, |out| messages.write(number, tag, out));
+            self.done.severities[messages.severity_of(number) as usize] += 1;
+            bytes += message_bytes as u64;
+        }
+        let Sent { severities, trouble, .. } = &mut self.done;
+        let mut unsent = 0;
+        let skipped = |range: Range<usize>| {
+            for number in range.map(|offset| first + offset as u64 * step) {
+                severities[messages.severity_of(number) as usize] -= 1;
+                bytes -= messages.bytes_of(number) as u64;
+                unsent += 1;
+            }
+        };
+        let result = self.flows.send(self.flow, due_ns.len(), trouble, skipped);
+        let now_ns = self.now_ns();
+        self.next += due_ns.len() as u64;
+        self.done.by_flow[self.flow] += due_ns.len() as u64;
+        self.note_seconds(due_ns);
+        if result.is_ok() {
+            self.done.messages += due_ns.len() as u64 - unsent;
+            self.done.bytes += bytes;
+            self.done.elapsed = Duration::from_nanos(now_ns);
+            self.flow = (self.flow + 1) % self.flows.len();
+        }
+        if full_speed {
+            self.quality.note_full_speed(due_ns.len());
+        } else {
+            self.quality.note(due_ns, now_ns);
+        }
+        if now_ns > self.published_ns + PUBLISH_NS {
+            self.published_ns = now_ns;
+            self.publish();
+        }
+        result
+    }
+
+    fn note_seconds(&mut self, due_ns: &[u64]) {
+        let second = |due_ns: u64| ((due_ns / 1_000_000_000) as usize).min(SECONDS_MAX - 1);
+        let by_second = &mut self.done.by_second;
+        let (Some(first), Some(last)) = (due_ns.first(), due_ns.last()) else { return };
+        by_second.resize(by_second.len().max(second(*last) + 1), 0);
+        if second(*first) == second(*last) {
+            by_second[second(*last)] += due_ns.len() as u64;
+        } else {
+            due_ns.iter().for_each(|due_ns| by_second[second(*due_ns)] += 1);
+        }
+    }
+
+    fn publish(&mut self) {
+        let Sent { messages, trouble, .. } = &self.done;
+        let now = (*messages, trouble.unsent(), trouble.answers(), trouble.blocked.as_micros() as u64);
+        let Live { sent, unsent, icmp, blocked_us, quality } = self.shared.live;
+        sent.fetch_add(now.0 - self.published.0, Ordering::Relaxed);
+        unsent.fetch_add(now.1 - self.published.1, Ordering::Relaxed);
+        icmp.fetch_add(now.2 - self.published.2, Ordering::Relaxed);
+        blocked_us.fetch_add(now.3 - self.published.3, Ordering::Relaxed);
+        self.published = now;
+        let mut quality = quality.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        quality.add(&self.quality);
+        self.quality.clear();
+    }
+
+    fn wait(&self, until_ns: u64, now_ns: u64) {
+        let wait_ns = until_ns - now_ns;
+        if wait_ns > SPIN_NS {
+            // In pieces, so that a signal ends it soon.
+            std::thread::sleep(Duration::from_nanos((wait_ns - SPIN_NS / 2).min(100_000_000)));
+        } else {
+            while self.now_ns() < until_ns {
+                std::hint::spin_loop();
+            }
+        }
+    }
+}
+
+/// Processor time of this thread: schedstat's first field (Documentation/scheduler/sched-stats.rst), ns.
+pub(crate) fn thread_cpu() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let ns = text.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0);
+    Duration::from_nanos(ns)
+}
