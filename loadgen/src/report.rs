@@ -108,7 +108,7 @@ pub struct Plan {
 pub struct Sending {
     /// Times that the kernel had no memory for a message, which was then offered again.
     pub no_memory: u64,
-    /// Messages that the kernel refused, by its words.
+    /// Messages that the kernel refused, by the name of the error.
     pub errors: BTreeMap<String, u64>,
     /// Messages dropped because the queue before a connection was full.
     pub overflow: u64,
@@ -211,10 +211,24 @@ pub fn broken_plan(plan: &Plan, sent: u64, elapsed_seconds: f64, sending: &Sendi
     ))
 }
 
-/// What the kernel calls an error, without its number in words.
+/// The name of an error, as in errno(3).
 fn error_name(errno: i32) -> String {
-    let text = std::io::Error::from_raw_os_error(errno).to_string();
-    text.split_once(" (os error").map_or(text.clone(), |(name, _)| name.to_owned())
+    const NAMES: [(i32, &str); 12] = [
+        (1, "EPERM"),
+        (11, "EAGAIN"),
+        (13, "EACCES"),
+        (22, "EINVAL"),
+        (90, "EMSGSIZE"),
+        (99, "EADDRNOTAVAIL"),
+        (100, "ENETDOWN"),
+        (101, "ENETUNREACH"),
+        (105, "ENOBUFS"),
+        (111, "ECONNREFUSED"),
+        (112, "EHOSTDOWN"),
+        (113, "EHOSTUNREACH"),
+    ];
+    let known = NAMES.into_iter().find(|(number, _)| *number == errno);
+    known.map_or_else(|| format!("errno {errno}"), |(_, name)| name.to_owned())
 }
 
 impl Sending {
@@ -266,7 +280,7 @@ mod tests {
         let blocked = Sending { blocked_seconds: 4.0, ..Sending::default() };
         assert!(broken(10_001, 15.0, &blocked).unwrap().contains("made the sender wait for 4.0 s"));
         let errors = Sending { errors: [(error_name(90), 5001)].into(), ..Sending::default() };
-        assert!(broken(5000, 10.0, &errors).unwrap().contains("refused 5001 of them: Message too long"));
+        assert!(broken(5000, 10.0, &errors).unwrap().contains("refused 5001 of them: EMSGSIZE"));
         let overflow = Sending { overflow: 5001, ..Sending::default() };
         assert!(broken(5000, 10.0, &overflow).unwrap().contains("the queue of the sender dropped 5001"));
     }

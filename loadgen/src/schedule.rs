@@ -119,6 +119,18 @@ impl Schedule {
         (self.seconds * 1e9) as u64
     }
 
+    /// Messages a second that are due so many seconds after the start, on average with bursts; `None` at full speed.
+    #[must_use]
+    pub fn rate_at(&self, seconds: f64) -> Option<f64> {
+        let share = (seconds / self.seconds).clamp(0.0, 1.0);
+        match &self.profile {
+            Profile::Const | Profile::Poisson => self.rate,
+            Profile::Ramp { from, to } => Some(from + (to - from) * share),
+            Profile::Step(rates) => rates.get(((share * rates.len() as f64) as usize).min(rates.len() - 1)).copied(),
+            Profile::Burst { messages, every } => Some(*messages as f64 / every.as_secs_f64()),
+        }
+    }
+
     /// When each message is due, ns after the start, in order.
     #[must_use]
     pub fn due_times(&self) -> DueTimes {
@@ -305,6 +317,8 @@ mod tests {
         assert_eq!(seconds, [1000, 3000, 2000]);
         let burst = schedule("burst:50/100ms", None, SECOND);
         assert_eq!((burst.count(), due_between(&burst, 100_000_000, 100_000_001)), (500, 50));
+        let rates = [&even, &ramp, &falling, &step, &burst].map(|schedule| schedule.rate_at(2.5).unwrap().round());
+        assert_eq!(rates, [1000.0, 500.0, 1500.0, 2000.0, 500.0]);
     }
 
     #[test]

@@ -93,16 +93,16 @@ impl Trouble {
     }
 }
 
-/// What an answer says, in the words of RFC 792 and RFC 4443; `None` when it was no answer of the network.
+/// What an answer says (RFC 792, RFC 4443); `None` when it was no answer of the network.
 const fn told(origin: Origin) -> Option<&'static str> {
     Some(match origin {
         Origin::Local => return None,
-        Origin::Icmp(3, 3) | Origin::Icmp6(1, 4) => "port unreachable",
-        Origin::Icmp(3, 0) | Origin::Icmp6(1, 0) => "network unreachable",
-        Origin::Icmp(3, 1) | Origin::Icmp6(1, 3) => "host unreachable",
-        Origin::Icmp(3, 4) | Origin::Icmp6(2, _) => "too long for the path",
+        Origin::Icmp(3, 3) | Origin::Icmp6(1, 4) => "port_unreachable",
+        Origin::Icmp(3, 0) | Origin::Icmp6(1, 0) => "network_unreachable",
+        Origin::Icmp(3, 1) | Origin::Icmp6(1, 3) => "host_unreachable",
+        Origin::Icmp(3, 4) | Origin::Icmp6(2, _) => "too_big",
         Origin::Icmp(3, 9 | 10 | 13) | Origin::Icmp6(1, 1) => "prohibited",
-        Origin::Icmp(11, _) | Origin::Icmp6(3, _) => "time exceeded",
+        Origin::Icmp(11, _) | Origin::Icmp6(3, _) => "time_exceeded",
         Origin::Icmp(..) | Origin::Icmp6(..) => "other",
     })
 }

@@ -1,8 +1,8 @@
 //! One sending thread: its share of the messages, each when it is due, onto its flows.
 
 use std::ops::Range;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::message::Messages;
@@ -48,6 +48,8 @@ pub struct Live {
     pub icmp: AtomicU64,
     /// Time that senders waited for the collector, us.
     pub blocked_us: AtomicU64,
+    /// Processor time of the senders, ns.
+    pub cpu_ns: AtomicU64,
     /// How good they are.
     pub quality: Mutex<Quality>,
 }
@@ -88,7 +90,8 @@ pub struct Sender<'a> {
     done: Sent,
     quality: Quality,
     published_ns: u64,
-    published: (u64, u64, u64, u64),
+    published: [u64; 5],
+    cpu_before: Duration,
 }
 
 impl<'a> Sender<'a> {
@@ -107,7 +110,8 @@ impl<'a> Sender<'a> {
             done,
             quality: Quality::default(),
             published_ns: 0,
-            published: (0, 0, 0, 0),
+            published: [0; 5],
+            cpu_before: Duration::ZERO,
         }
     }
 
@@ -117,7 +121,7 @@ impl<'a> Sender<'a> {
         // Without it the kernel may end each sleep 50 us late on purpose.
         let _ = logboom_udp::thread::set_timer_slack(1);
         std::thread::sleep(self.shared.start.saturating_duration_since(Instant::now()));
-        let cpu_before = thread_cpu();
+        self.cpu_before = thread_cpu();
         let mut group = Vec::new();
         while !self.shared.stop.load(Ordering::Relaxed) {
             let now_ns = self.now_ns();
@@ -133,8 +137,10 @@ impl<'a> Sender<'a> {
                 }
             }
         }
-        self.done.cpu = thread_cpu().saturating_sub(cpu_before);
         self.publish();
+        self.done.cpu = Duration::from_nanos(self.published[4]);
+        // What contention kept back.
+        self.shared.live.quality.lock().unwrap_or_else(PoisonError::into_inner).add(&self.quality);
         let Self { flows, mut done, shared, .. } = self;
         let answered = done.trouble.answers();
         if let Err(error) = flows.finish(&mut done.trouble) {
@@ -213,16 +219,20 @@ impl<'a> Sender<'a> {
 
     fn publish(&mut self) {
         let Sent { messages, trouble, .. } = &self.done;
-        let now = (*messages, trouble.unsent(), trouble.answers(), trouble.blocked.as_micros() as u64);
-        let Live { sent, unsent, icmp, blocked_us, quality } = self.shared.live;
-        sent.fetch_add(now.0 - self.published.0, Ordering::Relaxed);
-        unsent.fetch_add(now.1 - self.published.1, Ordering::Relaxed);
-        icmp.fetch_add(now.2 - self.published.2, Ordering::Relaxed);
-        blocked_us.fetch_add(now.3 - self.published.3, Ordering::Relaxed);
+        let cpu_ns = thread_cpu().saturating_sub(self.cpu_before).as_nanos() as u64;
+        let now = [*messages, trouble.unsent(), trouble.answers(), trouble.blocked.as_micros() as u64, cpu_ns];
+        let Live { sent, unsent, icmp, blocked_us, cpu_ns, quality } = self.shared.live;
+        for ((counter, now), before) in
+            [sent, unsent, icmp, blocked_us, cpu_ns].into_iter().zip(now).zip(self.published)
+        {
+            counter.fetch_add(now - before, Ordering::Relaxed);
+        }
         self.published = now;
-        let mut quality = quality.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        quality.add(&self.quality);
-        self.quality.clear();
+        // Somebody who looks must not make the sender late.
+        if let Ok(mut quality) = quality.try_lock() {
+            quality.add(&self.quality);
+            self.quality.clear();
+        }
     }
 
     fn wait(&self, until_ns: u64, now_ns: u64) {

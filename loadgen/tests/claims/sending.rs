@@ -88,7 +88,7 @@ fn a_port_where_nobody_listens_is_noticed_and_not_taken_for_loss() {
         loadgen(&["run", &target, "--rate", "2k", "--count", "300", "--flows", "3", "-o", run.to_str().unwrap()]);
     let report = read_report(&run);
     assert_eq!(report["sent"], 300, "none was swallowed: {output:?}");
-    assert_eq!(report["sending"]["icmp"]["port unreachable"], 300);
+    assert_eq!(report["sending"]["icmp"]["port_unreachable"], 300);
 }
 
 #[test]
