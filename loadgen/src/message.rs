@@ -1,13 +1,22 @@
 //! The messages of a run: valid RFC 3164 lines, each with a tag, made from a seed before the clock starts.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use fastrand::Rng;
 use logboom_syslog::Severity;
 
 use crate::tag::{self, RunTag, TAG_BYTES, Tag};
+
+mod header;
+mod severity;
+mod text;
+
+pub use header::Format;
+pub use severity::Severities;
+pub use text::Text;
+
+use header::HeaderMaker;
+use text::made_text;
 
 /// Longest datagram over IPv4.
 pub const MESSAGE_BYTES_MAX: usize = 65_507;
@@ -27,101 +36,6 @@ pub struct Content {
     pub format: Format,
     /// Their severities.
     pub severities: Severities,
-}
-
-/// Header of a message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// `<PRI>Nov 23 10:00:00 host app[pid]: `
-    #[default]
-    Rfc3164,
-    /// `<PRI>1 2026-11-23T10:00:00.000000Z host app pid - - `
-    Rfc5424,
-}
-
-/// Where texts come from.
-#[derive(Clone, Debug)]
-pub enum Text {
-    /// Made up, each message so many bytes, evenly spread.
-    Made {
-        /// Shortest message, bytes.
-        min_bytes: usize,
-        /// Longest message, bytes.
-        max_bytes: usize,
-    },
-    /// The lines of a file.
-    Corpus(PathBuf),
-}
-
-impl Default for Text {
-    fn default() -> Self {
-        Self::Made { min_bytes: 200, max_bytes: 200 }
-    }
-}
-
-impl fmt::Display for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Made { min_bytes, max_bytes } if min_bytes == max_bytes => write!(f, "{min_bytes} B"),
-            Self::Made { min_bytes, max_bytes } => write!(f, "{min_bytes}-{max_bytes} B"),
-            Self::Corpus(path) => write!(f, "{}", path.display()),
-        }
-    }
-}
-
-/// How often each severity occurs: shares, as `debug:98,err:2`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Severities(Vec<(Severity, u32)>);
-
-/// As on a real network: most of them informational.
-impl Default for Severities {
-    fn default() -> Self {
-        use Severity::{Critical, Debug, Error, Informational, Notice, Warning};
-        Self(vec![(Informational, 8), (Notice, 3), (Warning, 2), (Error, 1), (Debug, 1), (Critical, 1)])
-    }
-}
-
-impl Severities {
-    fn choose(&self, rng: &mut Rng) -> Severity {
-        let all: u32 = self.0.iter().map(|(_, share)| share).sum();
-        let mut chosen = rng.u32(..all);
-        for (severity, share) in &self.0 {
-            match chosen.checked_sub(*share) {
-                Some(rest) => chosen = rest,
-                None => return *severity,
-            }
-        }
-        Severity::Informational
-    }
-}
-
-impl FromStr for Severities {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let share = |part: &str| {
-            let (keyword, share) = part.split_once(':').unwrap_or((part, "1"));
-            let severity = Severity::ALL.into_iter().find(|severity| severity.keyword() == keyword)?;
-            let share = share.parse().ok().filter(|share| (1..=1_000_000).contains(share))?;
-            Some((severity, share))
-        };
-        let refused = || {
-            let known = Severity::ALL.map(Severity::keyword).join(", ");
-            format!("`{text}` is no mix of severities: write it as err, or debug:98,err:2; there are {known}")
-        };
-        text.split(',').map(share).collect::<Option<_>>().map(Self).ok_or_else(refused)
-    }
-}
-
-impl fmt::Display for Severities {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, (severity, share)) in self.0.iter().enumerate() {
-            let comma = if number == 0 { "" } else { "," };
-            write!(f, "{comma}{}:{share}", severity.keyword())?;
-        }
-        Ok(())
-    }
 }
 
 /// Why there are no messages.
@@ -275,145 +189,6 @@ fn corpus_lines(path: &Path) -> Result<Vec<u8>, MessageError> {
         lines.pop();
     }
     Ok(lines)
-}
-
-/// Makes headers of one format; all have the time at which it was made.
-struct HeaderMaker<'a> {
-    content: &'a Content,
-    stamp: String,
-}
-
-impl<'a> HeaderMaker<'a> {
-    fn new(content: &'a Content) -> Self {
-        let stamp = match content.format {
-            Format::Rfc3164 => jiff::Zoned::now().strftime("%b %e %H:%M:%S").to_string(),
-            Format::Rfc5424 => jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
-        };
-        Self { content, stamp }
-    }
-
-    fn make(&self, rng: &mut Rng) -> (Severity, String) {
-        let Origin { facility, host, program, process } = Origin::choose(rng);
-        let severity = self.content.severities.choose(rng);
-        let pri = facility * 8 + severity as u8;
-        let stamp = &self.stamp;
-        let header = match self.content.format {
-            Format::Rfc3164 => format!("<{pri}>{stamp} {host} {program}[{process}]: "),
-            Format::Rfc5424 => format!("<{pri}>1 {stamp} {host} {program} {process} - - "),
-        };
-        (severity, header)
-    }
-}
-
-/// Who a message pretends to be from.
-struct Origin {
-    facility: u8,
-    host: String,
-    program: &'static str,
-    process: u16,
-}
-
-impl Origin {
-    fn choose(rng: &mut Rng) -> Self {
-        const FACILITIES: [u8; 8] = [0, 1, 3, 4, 10, 16, 20, 23];
-        const PROGRAMS: [&str; 12] = [
-            "sshd",
-            "kernel",
-            "dhcpd",
-            "named",
-            "postfix/smtpd",
-            "haproxy",
-            "CRON",
-            "systemd",
-            "nginx",
-            "snmpd",
-            "openvpn",
-            "ntpd",
-        ];
-        const SITES: [&str; 8] = ["fra", "ams", "lon", "nyc", "sfo", "sin", "syd", "gru"];
-        let (site, rack, host) = (SITES[rng.usize(..SITES.len())], rng.u8(1..40), rng.u8(1..30));
-        Self {
-            facility: FACILITIES[rng.usize(..FACILITIES.len())],
-            host: format!("{site}{rack:02}-sw{host:02}"),
-            program: PROGRAMS[rng.usize(..PROGRAMS.len())],
-            process: rng.u16(300..33_000),
-        }
-    }
-}
-
-/// `bytes` of text that reads, and compresses, like the logs of a network.
-fn made_text(rng: &mut Rng, bytes: usize) -> Vec<u8> {
-    let mut text = String::new();
-    while text.len() < bytes {
-        if !text.is_empty() {
-            text.push_str("; ");
-        }
-        text.push_str(&made_clause(rng));
-    }
-    text.truncate(bytes); // ASCII only.
-    text.into_bytes()
-}
-
-fn made_clause(rng: &mut Rng) -> String {
-    const USERS: [&str; 8] = ["root", "admin", "backup", "oracle", "deploy", "git", "nagios", "www-data"];
-    const STATES: [&str; 4] = ["up", "down", "flapping", "err-disabled"];
-    const PATHS: [&str; 6] = ["/api/v1/items", "/login", "/static/app.js", "/healthz", "/search", "/cart/checkout"];
-    let user = USERS[rng.usize(..USERS.len())];
-    let address = format!("10.{}.{}.{}", rng.u8(0..32), rng.u8(..), rng.u8(1..255));
-    match rng.u8(0..10) {
-        0 => format!("Failed password for invalid user {user} from {address} port {} ssh2", rng.u16(1024..)),
-        1 => format!(
-            "Accepted publickey for {user} from {address} port {} ssh2: RSA SHA256:{:x}",
-            rng.u16(1024..),
-            rng.u64(..)
-        ),
-        2 => format!(
-            "pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost={address} user={user}"
-        ),
-        3 => format!(
-            "DHCPACK on {address} to 00:16:3e:{:02x}:{:02x}:{:02x} via eth{}",
-            rng.u8(..),
-            rng.u8(..),
-            rng.u8(..),
-            rng.u8(0..4)
-        ),
-        4 => format!(
-            "Interface GigabitEthernet{}/{}/{}, changed state to {}",
-            rng.u8(0..4),
-            rng.u8(0..2),
-            rng.u8(1..49),
-            STATES[rng.usize(..STATES.len())]
-        ),
-        5 => format!(
-            "{address} - {user} \"GET {} HTTP/1.1\" {} {} rt=0.{:03}",
-            PATHS[rng.usize(..PATHS.len())],
-            [200, 200, 200, 304, 404, 502][rng.usize(..6)],
-            rng.u32(100..90_000),
-            rng.u16(1..900)
-        ),
-        6 => format!(
-            "connection from {address}: closed by peer after {} ms, {} bytes in, {} bytes out",
-            rng.u32(1..60_000),
-            rng.u32(40..9_000_000),
-            rng.u32(40..900_000)
-        ),
-        7 => format!(
-            "IN=eth0 OUT= SRC={address} DST=10.0.{}.{} LEN={} TTL={} PROTO=TCP SPT={} DPT={}",
-            rng.u8(0..8),
-            rng.u8(1..255),
-            rng.u16(40..1500),
-            rng.u8(30..128),
-            rng.u16(1024..),
-            [22, 80, 443, 514, 3389][rng.usize(..5)]
-        ),
-        8 => format!("session opened for user {user} by (uid={})", rng.u16(0..2000)),
-        _ => format!(
-            "client {address}#{}: query: host{}.example.net IN A + (10.0.0.{})",
-            rng.u16(1024..),
-            rng.u16(0..5000),
-            rng.u8(2..6)
-        ),
-    }
 }
 
 #[cfg(test)]

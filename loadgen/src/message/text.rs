@@ -1,0 +1,111 @@
+//! Texts of messages: made up, or the lines of a file.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use fastrand::Rng;
+
+/// Where texts come from.
+#[derive(Clone, Debug)]
+pub enum Text {
+    /// Made up, each message so many bytes, evenly spread.
+    Made {
+        /// Shortest message, bytes.
+        min_bytes: usize,
+        /// Longest message, bytes.
+        max_bytes: usize,
+    },
+    /// The lines of a file.
+    Corpus(PathBuf),
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self::Made { min_bytes: 200, max_bytes: 200 }
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Made { min_bytes, max_bytes } if min_bytes == max_bytes => write!(f, "{min_bytes} B"),
+            Self::Made { min_bytes, max_bytes } => write!(f, "{min_bytes}-{max_bytes} B"),
+            Self::Corpus(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// `bytes` of text that reads, and compresses, like the logs of a network.
+pub(super) fn made_text(rng: &mut Rng, bytes: usize) -> Vec<u8> {
+    let mut text = String::new();
+    while text.len() < bytes {
+        if !text.is_empty() {
+            text.push_str("; ");
+        }
+        text.push_str(&made_clause(rng));
+    }
+    text.truncate(bytes); // ASCII only.
+    text.into_bytes()
+}
+
+fn made_clause(rng: &mut Rng) -> String {
+    const USERS: [&str; 8] = ["root", "admin", "backup", "oracle", "deploy", "git", "nagios", "www-data"];
+    const STATES: [&str; 4] = ["up", "down", "flapping", "err-disabled"];
+    const PATHS: [&str; 6] = ["/api/v1/items", "/login", "/static/app.js", "/healthz", "/search", "/cart/checkout"];
+    let user = USERS[rng.usize(..USERS.len())];
+    let address = format!("10.{}.{}.{}", rng.u8(0..32), rng.u8(..), rng.u8(1..255));
+    match rng.u8(0..10) {
+        0 => format!("Failed password for invalid user {user} from {address} port {} ssh2", rng.u16(1024..)),
+        1 => format!(
+            "Accepted publickey for {user} from {address} port {} ssh2: RSA SHA256:{:x}",
+            rng.u16(1024..),
+            rng.u64(..)
+        ),
+        2 => format!(
+            "pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost={address} user={user}"
+        ),
+        3 => format!(
+            "DHCPACK on {address} to 00:16:3e:{:02x}:{:02x}:{:02x} via eth{}",
+            rng.u8(..),
+            rng.u8(..),
+            rng.u8(..),
+            rng.u8(0..4)
+        ),
+        4 => format!(
+            "Interface GigabitEthernet{}/{}/{}, changed state to {}",
+            rng.u8(0..4),
+            rng.u8(0..2),
+            rng.u8(1..49),
+            STATES[rng.usize(..STATES.len())]
+        ),
+        5 => format!(
+            "{address} - {user} \"GET {} HTTP/1.1\" {} {} rt=0.{:03}",
+            PATHS[rng.usize(..PATHS.len())],
+            [200, 200, 200, 304, 404, 502][rng.usize(..6)],
+            rng.u32(100..90_000),
+            rng.u16(1..900)
+        ),
+        6 => format!(
+            "connection from {address}: closed by peer after {} ms, {} bytes in, {} bytes out",
+            rng.u32(1..60_000),
+            rng.u32(40..9_000_000),
+            rng.u32(40..900_000)
+        ),
+        7 => format!(
+            "IN=eth0 OUT= SRC={address} DST=10.0.{}.{} LEN={} TTL={} PROTO=TCP SPT={} DPT={}",
+            rng.u8(0..8),
+            rng.u8(1..255),
+            rng.u16(40..1500),
+            rng.u8(30..128),
+            rng.u16(1024..),
+            [22, 80, 443, 514, 3389][rng.usize(..5)]
+        ),
+        8 => format!("session opened for user {user} by (uid={})", rng.u16(0..2000)),
+        _ => format!(
+            "client {address}#{}: query: host{}.example.net IN A + (10.0.0.{})",
+            rng.u16(1024..),
+            rng.u16(0..5000),
+            rng.u8(2..6)
+        ),
+    }
+}
