@@ -9,10 +9,13 @@ use crate::tag::{self, RunTag, TAG_BYTES, Tag};
 
 mod header;
 mod severity;
+mod shares;
+mod size;
 mod text;
 
 pub use header::Format;
 pub use severity::Severities;
+pub use size::Sizes;
 pub use text::Text;
 
 use header::HeaderMaker;
@@ -23,6 +26,9 @@ pub const MESSAGE_BYTES_MAX: usize = 65_507;
 
 /// Distinct messages made when no corpus is given; sent in rotation, with other tags each time.
 const MADE: usize = 4096;
+
+/// Most bytes of these: fewer are made if they are too long.
+const MADE_BYTES_MAX: usize = 64 << 20;
 
 /// Most bytes of a corpus file: it is held in memory.
 const CORPUS_BYTES_MAX: u64 = 1 << 30;
@@ -41,12 +47,12 @@ pub struct Content {
 /// Why there are no messages.
 #[derive(Debug, thiserror::Error)]
 pub enum MessageError {
-    /// The size asked for does not hold a header and a tag.
+    /// No size asked for holds a header and a tag.
     #[error("--size {asked}: a message with its header and tag takes at least {least} B")]
     TooSmall {
         /// As asked.
-        asked: usize,
-        /// What it takes.
+        asked: Sizes,
+        /// What the longest header takes.
         least: usize,
     },
     /// A message would not fit a datagram.
@@ -84,18 +90,25 @@ impl Messages {
     pub fn make(content: &Content, run: RunTag, seed: u64) -> Result<Self, MessageError> {
         let mut messages = Self { bytes: Vec::new(), ends: Vec::new(), severities: Vec::new() };
         let mut rng = Rng::with_seed(seed);
+        // Of its own, so that headers do not depend on sizes: the size that an error names is enough.
+        let mut text_rng = rng.fork();
         let header = HeaderMaker::new(content);
         match &content.text {
-            Text::Made { min_bytes, max_bytes } => {
-                if *max_bytes > MESSAGE_BYTES_MAX {
-                    return Err(MessageError::TooLarge { what: "--size".into(), bytes: *max_bytes });
-                }
-                for _ in 0..MADE {
-                    let bytes = rng.usize(*min_bytes..=*max_bytes);
+            Text::Made(sizes) => {
+                let mut least = 0;
+                while messages.len() < MADE {
                     let (severity, header) = header.make(&mut rng);
-                    let least = header.len() + TAG_BYTES;
-                    let room = bytes.checked_sub(least).ok_or(MessageError::TooSmall { asked: bytes, least })?;
-                    messages.push(severity, &header, run, &made_text(&mut rng, room));
+                    let takes = header.len() + TAG_BYTES;
+                    least = least.max(takes);
+                    let bytes = takes.max(sizes.draw(&mut text_rng));
+                    if messages.bytes.len() + bytes > MADE_BYTES_MAX {
+                        break;
+                    }
+                    messages.push(severity, &header, run, &made_text(&mut text_rng, bytes - takes));
+                }
+                // A smaller size that was drawn has become what its message takes; if all are smaller, nothing is as asked.
+                if sizes.largest() < least {
+                    return Err(MessageError::TooSmall { asked: sizes.clone(), least });
                 }
             }
             Text::Corpus(path) => {
@@ -198,13 +211,17 @@ mod tests {
 
     const RUN: u32 = 0xABCD;
 
+    fn made(sizes: &str) -> Text {
+        Text::Made(sizes.parse().unwrap())
+    }
+
     fn make(text: Text) -> Result<Messages, MessageError> {
         Messages::make(&Content { text, ..Content::default() }, RunTag::new(RUN), 1)
     }
 
     #[test]
     fn made_messages_are_valid_syslog_of_the_size_asked_for_and_carry_their_tag() {
-        let messages = make(Text::Made { min_bytes: 200, max_bytes: 200 }).unwrap();
+        let messages = make(made("200")).unwrap();
         for number in 0..messages.len() as u64 + 3 {
             let tag = Tag { flow: 1, sequence: number, send_ns: 5 };
             let mut out = b"before".to_vec();
@@ -233,26 +250,34 @@ mod tests {
     #[test]
     fn severities_come_in_the_shares_asked_for() {
         let severities: Severities = "debug:98,err:2".parse().unwrap();
-        let mut rng = Rng::with_seed(1);
-        let errors = (0..100_000).filter(|_| severities.choose(&mut rng) == Severity::Error).count();
-        assert!((1_500..2_500).contains(&errors), "{errors}");
-        assert_eq!(severities.to_string(), "debug:98,err:2");
         let messages = Messages::make(&Content { severities, ..Content::default() }, RunTag::new(RUN), 1).unwrap();
         let round = messages.len() as u64;
         let counts = messages.count_severities(round);
         assert_eq!((counts.iter().sum::<u64>(), counts[3] + counts[7]), (round, round));
         assert_eq!(messages.count_severities(3 * round + 1).iter().sum::<u64>(), 3 * round + 1);
-        for wrong in ["", "debug:", "loud:1", "err:0", "err,"] {
-            assert!(wrong.parse::<Severities>().unwrap_err().contains("emerg"), "{wrong}");
-        }
     }
 
     #[test]
-    fn sizes_are_spread_over_the_range() {
-        let messages = make(Text::Made { min_bytes: 150, max_bytes: 153 }).unwrap();
-        let mut seen = [false; 4];
-        (0..MADE as u64).for_each(|number| seen[messages.bytes_of(number) - 150] = true);
-        assert_eq!(seen, [true; 4]);
+    fn a_size_that_no_header_leaves_room_for_is_refused_and_one_among_larger_is_raised() {
+        for sizes in ["40", "10-61", "mix:1:1,60:1"] {
+            let refused = make(made(sizes)).unwrap_err().to_string();
+            let told = format!("--size {sizes}: a message with its header and tag takes at least ");
+            let least = refused.strip_prefix(&told).unwrap_or_else(|| panic!("{refused}"));
+            let least: usize = least.strip_suffix(" B").unwrap().parse().unwrap();
+            let holds = |bytes: usize| make(made(&bytes.to_string())).is_ok();
+            assert!(holds(least) && !holds(least - 1), "{least}");
+        }
+        let messages = make(made("0-200")).unwrap();
+        let sizes: Vec<usize> = (0..MADE as u64).map(|number| messages.bytes_of(number)).collect();
+        assert!(sizes.iter().all(|bytes| (TAG_BYTES + 30..=200).contains(bytes)));
+        assert!(sizes.contains(&200));
+    }
+
+    #[test]
+    fn what_is_made_is_bounded() {
+        assert_eq!(make(made("200")).unwrap().len(), MADE);
+        let longest = make(made("65507")).unwrap();
+        assert_eq!((longest.len(), longest.bytes.len()), (1024, 1024 * MESSAGE_BYTES_MAX));
     }
 
     #[test]
@@ -276,11 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_out_of_range_are_refused_with_the_limit() {
-        let refused = make(Text::Made { min_bytes: 40, max_bytes: 40 }).unwrap_err().to_string();
-        assert!(refused.starts_with("--size 40: a message with its header and tag takes at least"), "{refused}");
-        let refused = make(Text::Made { min_bytes: 200, max_bytes: 70_000 }).unwrap_err().to_string();
-        assert!(refused.contains("70000 B, but a datagram holds at most 65507 B"), "{refused}");
+    fn a_corpus_that_is_not_there_is_told() {
         let refused = make(Text::Corpus("/nonexistent".into())).unwrap_err().to_string();
         assert!(refused.contains("--corpus /nonexistent"), "{refused}");
     }

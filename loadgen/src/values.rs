@@ -1,4 +1,4 @@
-//! Values as people write them: rates, counts, times, sizes.
+//! Values as people write them: rates, counts, times.
 
 use std::time::Duration;
 
@@ -39,14 +39,6 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     parsed.ok_or_else(|| "write a time with its unit, such as 30s, 500ms or 2m".into())
 }
 
-pub(crate) fn parse_size(text: &str) -> Result<(usize, usize), String> {
-    let (min, max) = text.split_once('-').unwrap_or((text, text));
-    match (min.parse(), max.parse()) {
-        (Ok(min), Ok(max)) if min <= max => Ok((min, max)),
-        _ => Err("write bytes, such as 200, or a range, such as 100-500".into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,13 +49,10 @@ mod tests {
         assert_eq!(parse_rate("1.5M"), Ok(Rate::PerSecond(1_500_000.0)));
         assert_eq!(parse_rate("max"), Ok(Rate::Max));
         assert_eq!(parse_count("1M"), Ok(1_000_000));
-        assert_eq!(parse_size("200"), Ok((200, 200)));
-        assert_eq!(parse_size("100-500"), Ok((100, 500)));
         for text in ["", "k", "-1", "1e3", "0", "inf", "nan", "1 k"] {
             assert!(parse_rate(text).is_err(), "{text}");
         }
         assert!(parse_count("1.5").is_err() && parse_count("0").is_err());
-        assert!(parse_size("500-100").is_err() && parse_size("x").is_err());
         assert!(parse_duration("10").is_err() && parse_duration("0s").is_err());
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use logboom_udp::SEGMENTS_MAX;
 
-use crate::message::{Content, Format, Severities, Text};
+use crate::message::{Content, Format, Severities, Sizes, Text};
 use crate::run::{Order, THREADS_MAX};
 use crate::schedule::{DURATION_MAX, Profile, Schedule};
 use crate::send::queued::QUEUED_MAX;
@@ -15,7 +15,7 @@ use crate::send::tls::TlsOptions;
 use crate::send::{Framing, Overflow};
 use crate::tag::FLOWS_MAX;
 use crate::target::{Target, Transport};
-use crate::values::{Rate, parse_count, parse_duration, parse_rate, parse_size};
+use crate::values::{Rate, parse_count, parse_duration, parse_rate};
 
 /// How long a run lasts where neither --duration nor --count says.
 const DURATION_DEFAULT: Duration = Duration::from_secs(10);
@@ -37,9 +37,9 @@ pub(super) struct PlanOptions {
     /// How many messages to send.
     #[arg(long, value_name = "N", value_parser = parse_count)]
     count: Option<u64>,
-    /// Size of each message in bytes, or a range: 200, or 100-500.
-    #[arg(long, default_value = "200", value_parser = parse_size, conflicts_with = "corpus")]
-    size: (usize, usize),
+    /// Size of each message in bytes: 200, 100-500, lognormal:300,0.5 or mix:64:7,570:4,1400:1.
+    #[arg(long, default_value_t, conflicts_with = "corpus")]
+    size: Sizes,
     /// Take the texts from the lines of a file, in turn; each gets a header and a tag.
     #[arg(long, value_name = "FILE")]
     corpus: Option<PathBuf>,
@@ -148,7 +148,7 @@ impl PlanOptions {
         Content {
             text: match &self.corpus {
                 Some(path) => Text::Corpus(path.clone()),
-                None => Text::Made { min_bytes: self.size.0, max_bytes: self.size.1 },
+                None => Text::Made(self.size.clone()),
             },
             format: self.format,
             severities: self.severity.clone(),

@@ -5,31 +5,27 @@ use std::path::PathBuf;
 
 use fastrand::Rng;
 
+use super::Sizes;
+
 /// Where texts come from.
 #[derive(Clone, Debug)]
 pub enum Text {
-    /// Made up, each message so many bytes, evenly spread.
-    Made {
-        /// Shortest message, bytes.
-        min_bytes: usize,
-        /// Longest message, bytes.
-        max_bytes: usize,
-    },
+    /// Made up, so long that the messages have these sizes.
+    Made(Sizes),
     /// The lines of a file.
     Corpus(PathBuf),
 }
 
 impl Default for Text {
     fn default() -> Self {
-        Self::Made { min_bytes: 200, max_bytes: 200 }
+        Self::Made(Sizes::default())
     }
 }
 
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Made { min_bytes, max_bytes } if min_bytes == max_bytes => write!(f, "{min_bytes} B"),
-            Self::Made { min_bytes, max_bytes } => write!(f, "{min_bytes}-{max_bytes} B"),
+            Self::Made(sizes) => write!(f, "{sizes} B"),
             Self::Corpus(path) => write!(f, "{}", path.display()),
         }
     }
