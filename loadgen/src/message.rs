@@ -1,44 +1,62 @@
-//! The messages of a run: valid RFC 3164 lines, each with a tag, made from a seed before the clock starts.
+//! The messages of a run: each with a tag, made from a seed before the clock starts, sent in rotation.
+//!
+//! * [`Format`]: what stands around the tag and the text: lines with gaps (`template`), filled with what a sender says of
+//!   itself (`header`);
+//! * [`Text`]: made up in some [`Sizes`], or the lines of a file;
+//! * [`Severities`]: how often each occurs.
+//!
+//! They are held whole, so that sending is a copy and a tag: `Limits` says how much that is.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use fastrand::Rng;
 use logboom_syslog::Severity;
 
-use crate::tag::{self, RunTag, TAG_BYTES, Tag};
+use crate::tag::{self, RunTag, Tag};
 
+mod format;
 mod header;
+mod maker;
 mod severity;
 mod shares;
 mod size;
+mod template;
 mod text;
 
-pub use header::Format;
+pub use format::Format;
 pub use severity::Severities;
 pub use size::Sizes;
 pub use text::Text;
 
-use header::HeaderMaker;
-use text::made_text;
+use header::Stamps;
+use maker::Maker;
+use template::Frame;
 
 /// Longest datagram over IPv4.
 pub const MESSAGE_BYTES_MAX: usize = 65_507;
 
-/// Distinct messages made when no corpus is given; sent in rotation, with other tags each time.
-const MADE: usize = 4096;
+/// How much is made.
+struct Limits {
+    /// Distinct messages with made-up texts; fewer if these are too long.
+    made: usize,
+    /// Their bytes.
+    made_bytes: usize,
+    /// Bytes of the messages with the lines of a file.
+    corpus_bytes: usize,
+}
 
-/// Most bytes of these: fewer are made if they are too long.
-const MADE_BYTES_MAX: usize = 64 << 20;
+const LIMITS: Limits = Limits { made: 4096, made_bytes: 64 << 20, corpus_bytes: 1 << 30 };
 
-/// Most bytes of a corpus file: it is held in memory.
-const CORPUS_BYTES_MAX: u64 = 1 << 30;
+// Every template is used, however long its messages are.
+const _: () = assert!(LIMITS.made_bytes / MESSAGE_BYTES_MAX >= format::TEMPLATES_MAX);
 
 /// What the messages are.
 #[derive(Clone, Debug, Default)]
 pub struct Content {
     /// Their texts.
     pub text: Text,
-    /// Their headers.
+    /// What stands around these.
     pub format: Format,
     /// Their severities.
     pub severities: Severities,
@@ -47,7 +65,7 @@ pub struct Content {
 /// Why there are no messages.
 #[derive(Debug, thiserror::Error)]
 pub enum MessageError {
-    /// No size asked for holds a header and a tag.
+    /// No size asked for holds what stands around the text.
     #[error("--size {asked}: a message with its header and tag takes at least {least} B")]
     TooSmall {
         /// As asked.
@@ -62,6 +80,14 @@ pub enum MessageError {
         what: String,
         /// Its size.
         bytes: usize,
+    },
+    /// The format cannot be used.
+    #[error("--format {format}: {why}")]
+    Format {
+        /// As asked.
+        format: Format,
+        /// Why.
+        why: String,
     },
     /// The corpus cannot be used.
     #[error("--corpus {}: {why}", path.display())]
@@ -79,60 +105,41 @@ pub struct Messages {
     bytes: Vec<u8>,
     /// Where each ends in `bytes`, and where its tag begins.
     ends: Vec<(usize, usize)>,
-    severities: Vec<Severity>,
+    /// What each says of its severity.
+    severities: Vec<Option<Severity>>,
 }
 
 impl Messages {
-    /// Makes the messages of run `run`.
+    /// Makes the messages of run `run`. The same content and seed make the same messages, but for the run and the time.
     ///
     /// # Errors
     /// [`MessageError`].
     pub fn make(content: &Content, run: RunTag, seed: u64) -> Result<Self, MessageError> {
-        let mut messages = Self { bytes: Vec::new(), ends: Vec::new(), severities: Vec::new() };
-        let mut rng = Rng::with_seed(seed);
-        // Of its own, so that headers do not depend on sizes: the size that an error names is enough.
-        let mut text_rng = rng.fork();
-        let header = HeaderMaker::new(content);
-        match &content.text {
-            Text::Made(sizes) => {
-                let mut least = 0;
-                while messages.len() < MADE {
-                    let (severity, header) = header.make(&mut rng);
-                    let takes = header.len() + TAG_BYTES;
-                    least = least.max(takes);
-                    let bytes = takes.max(sizes.draw(&mut text_rng));
-                    if messages.bytes.len() + bytes > MADE_BYTES_MAX {
-                        break;
-                    }
-                    messages.push(severity, &header, run, &made_text(&mut text_rng, bytes - takes));
-                }
-                // A smaller size that was drawn has become what its message takes; if all are smaller, nothing is as asked.
-                if sizes.largest() < least {
-                    return Err(MessageError::TooSmall { asked: sizes.clone(), least });
-                }
-            }
-            Text::Corpus(path) => {
-                for (number, line) in corpus_lines(path)?.split(|byte| *byte == b'\n').enumerate() {
-                    let (severity, header) = header.make(&mut rng);
-                    let bytes = header.len() + TAG_BYTES + line.len();
-                    if bytes > MESSAGE_BYTES_MAX {
-                        let what = format!("line {} of {} with header and tag", number + 1, path.display());
-                        return Err(MessageError::TooLarge { what, bytes });
-                    }
-                    messages.push(severity, &header, run, line);
-                }
-            }
-        }
-        Ok(messages)
+        Maker::new(content, run, seed, Stamps::of(&jiff::Zoned::now()), LIMITS)?.make()
     }
 
-    fn push(&mut self, severity: Severity, header: &str, run: RunTag, text: &[u8]) {
-        self.bytes.extend_from_slice(header.as_bytes());
-        let tag_start = self.bytes.len();
-        self.bytes.extend_from_slice(&tag::blank(run));
-        self.bytes.extend_from_slice(text);
-        self.ends.push((self.bytes.len(), tag_start));
-        self.severities.push(severity);
+    fn none() -> Self {
+        Self { bytes: Vec::new(), ends: Vec::new(), severities: Vec::new() }
+    }
+
+    /// Adds the message that `frame` is with `text` in it.
+    fn push(&mut self, frame: &Frame, text: &[u8]) {
+        let start = self.bytes.len();
+        let text_start = frame.text_start.unwrap_or(frame.bytes.len());
+        let (before, behind) = frame.bytes.split_at(text_start);
+        for part in [before, text, behind] {
+            self.bytes.extend_from_slice(part);
+        }
+        let moved = if text_start <= frame.tag_start { text.len() } else { 0 };
+        self.ends.push((self.bytes.len(), start + frame.tag_start + moved));
+        self.severities.push(frame.severity);
+    }
+
+    /// Keeps the first `count` messages.
+    fn truncate(&mut self, count: usize) {
+        self.ends.truncate(count);
+        self.severities.truncate(count);
+        self.bytes.truncate(self.ends.last().map_or(0, |(end, _)| *end));
     }
 
     /// Distinct messages.
@@ -141,7 +148,7 @@ impl Messages {
         self.ends.len()
     }
 
-    /// Whether there are none: a corpus always has a line, if an empty one.
+    /// Whether there are none: never, once they are made.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
@@ -163,22 +170,12 @@ impl Messages {
         tag::fill(&mut out[tag_offset..], tag);
     }
 
-    /// Severity of message `number` in the rotation.
+    /// What message `number` in the rotation says of its severity: always one in the formats `rfc3164`, `rfc5424` and `json`,
+    /// never one in `raw`.
     #[inline]
     #[must_use]
-    pub fn severity_of(&self, number: u64) -> Severity {
+    pub fn severity_of(&self, number: u64) -> Option<Severity> {
         self.severities[(number % self.severities.len() as u64) as usize]
-    }
-
-    /// How many of the first `count` messages of the rotation are of each severity.
-    #[must_use]
-    pub fn count_severities(&self, count: u64) -> [u64; 8] {
-        let (rounds, rest) = (count / self.severities.len() as u64, count % self.severities.len() as u64);
-        let mut counts = [0; 8];
-        for (number, severity) in self.severities.iter().enumerate() {
-            counts[*severity as usize] += rounds + u64::from((number as u64) < rest);
-        }
-        counts
     }
 
     fn range(&self, number: u64) -> (usize, usize, usize) {
@@ -189,120 +186,150 @@ impl Messages {
     }
 }
 
-fn corpus_lines(path: &Path) -> Result<Vec<u8>, MessageError> {
-    let refused = |why: String| MessageError::Corpus { path: path.into(), why };
-    let bytes = std::fs::metadata(path).map_err(|error| refused(error.to_string()))?.len();
-    if bytes > CORPUS_BYTES_MAX {
-        return Err(refused(format!(
-            "{bytes} B, but at most {CORPUS_BYTES_MAX} B are held in memory; use a part of it"
-        )));
+/// What a file holds, if that is at most `bytes_max`.
+fn read_at_most(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes));
+    match read.map_err(|error| error.to_string())? as u64 {
+        read if read > bytes_max => Err(format!("it is longer than {bytes_max} B; use a part of it")),
+        _ => Ok(bytes),
     }
-    let mut lines = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
-    if lines.last() == Some(&b'\n') {
-        lines.pop();
-    }
-    Ok(lines)
 }
 
 #[cfg(test)]
 mod tests {
+    use logboom_syslog::header::{self, Format as Layout};
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::tag::Found;
+    use crate::tag::{Found, TAG_BYTES};
 
-    const RUN: u32 = 0xABCD;
+    pub(super) const RUN: u32 = 0xABCD;
+    pub(super) const TAG: Tag = Tag { flow: 1, sequence: 2, send_ns: 3 };
+    pub(super) const FEW: Limits = Limits { made: 24, made_bytes: 4 << 20, corpus_bytes: 1 << 20 };
 
-    fn made(sizes: &str) -> Text {
-        Text::Made(sizes.parse().unwrap())
-    }
-
-    fn make(text: Text) -> Result<Messages, MessageError> {
-        Messages::make(&Content { text, ..Content::default() }, RunTag::new(RUN), 1)
-    }
-
-    #[test]
-    fn made_messages_are_valid_syslog_of_the_size_asked_for_and_carry_their_tag() {
-        let messages = make(made("200")).unwrap();
-        for number in 0..messages.len() as u64 + 3 {
-            let tag = Tag { flow: 1, sequence: number, send_ns: 5 };
-            let mut out = b"before".to_vec();
-            messages.write(number, tag, &mut out);
-            let message = &out[6..];
-            assert_eq!(message.len(), 200);
-            let pri_end = message.iter().position(|byte| *byte == b'>').unwrap();
-            let pri: u8 = str::from_utf8(&message[1..pri_end]).unwrap().parse().unwrap();
-            assert!(message[0] == b'<' && pri <= 191);
-            assert_eq!(RunTag::new(RUN).find(message), Some(Found::Intact(tag)));
+    pub(super) fn content(format: &str, sizes: &str) -> Content {
+        Content {
+            text: Text::Made(sizes.parse().unwrap()),
+            format: format.parse().unwrap(),
+            severities: Severities::default(),
         }
     }
 
-    #[test]
-    fn both_formats_begin_with_their_header() {
-        for (format, begin) in [(Format::Rfc3164, "<191>"), (Format::Rfc5424, "<191>1 20")] {
-            let content = Content { format, severities: "debug".parse().unwrap(), ..Content::default() };
-            let messages = Messages::make(&content, RunTag::new(RUN), 1).unwrap();
-            let mut out = Vec::new();
-            let tag = Tag { flow: 0, sequence: 0, send_ns: 0 };
-            (0..messages.len() as u64).for_each(|number| messages.write(number, tag, &mut out));
-            assert!(memchr::memmem::find(&out, begin.as_bytes()).is_some(), "{begin}");
-        }
+    pub(super) fn make_within(content: &Content, limits: Limits) -> Result<Messages, MessageError> {
+        make_at("2026-11-23T10:00:00Z", content, RUN, 1, limits)
     }
 
-    #[test]
-    fn severities_come_in_the_shares_asked_for() {
-        let severities: Severities = "debug:98,err:2".parse().unwrap();
-        let messages = Messages::make(&Content { severities, ..Content::default() }, RunTag::new(RUN), 1).unwrap();
-        let round = messages.len() as u64;
-        let counts = messages.count_severities(round);
-        assert_eq!((counts.iter().sum::<u64>(), counts[3] + counts[7]), (round, round));
-        assert_eq!(messages.count_severities(3 * round + 1).iter().sum::<u64>(), 3 * round + 1);
+    fn make_at(time: &str, content: &Content, run: u32, seed: u64, limits: Limits) -> Result<Messages, MessageError> {
+        let now = time.parse::<jiff::Timestamp>().unwrap().to_zoned(jiff::tz::TimeZone::UTC);
+        Maker::new(content, RunTag::new(run), seed, Stamps::of(&now), limits)?.make()
     }
 
-    #[test]
-    fn a_size_that_no_header_leaves_room_for_is_refused_and_one_among_larger_is_raised() {
-        for sizes in ["40", "10-61", "mix:1:1,60:1"] {
-            let refused = make(made(sizes)).unwrap_err().to_string();
-            let told = format!("--size {sizes}: a message with its header and tag takes at least ");
-            let least = refused.strip_prefix(&told).unwrap_or_else(|| panic!("{refused}"));
-            let least: usize = least.strip_suffix(" B").unwrap().parse().unwrap();
-            let holds = |bytes: usize| make(made(&bytes.to_string())).is_ok();
-            assert!(holds(least) && !holds(least - 1), "{least}");
-        }
-        let messages = make(made("0-200")).unwrap();
-        let sizes: Vec<usize> = (0..MADE as u64).map(|number| messages.bytes_of(number)).collect();
-        assert!(sizes.iter().all(|bytes| (TAG_BYTES + 30..=200).contains(bytes)));
-        assert!(sizes.contains(&200));
-    }
-
-    #[test]
-    fn what_is_made_is_bounded() {
-        assert_eq!(make(made("200")).unwrap().len(), MADE);
-        let longest = make(made("65507")).unwrap();
-        assert_eq!((longest.len(), longest.bytes.len()), (1024, 1024 * MESSAGE_BYTES_MAX));
-    }
-
-    #[test]
-    fn the_same_seed_makes_the_same_texts() {
-        let text = |seed| made_text(&mut Rng::with_seed(seed), 500);
-        assert_eq!(text(7), text(7));
-        assert_ne!(text(7), text(8));
-    }
-
-    #[test]
-    fn corpus_lines_are_kept_byte_for_byte() {
+    /// A file of some lines.
+    pub(super) fn file(lines: &[u8]) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), b"one\r\n\n\xFF\xFE two\nlast without end").unwrap();
-        let messages = make(Text::Corpus(file.path().into())).unwrap();
-        assert_eq!(messages.len(), 4);
-        for (number, line) in [&b"one\r"[..], b"", b"\xFF\xFE two", b"last without end"].into_iter().enumerate() {
-            let mut out = Vec::new();
-            messages.write(number as u64, Tag { flow: 0, sequence: 0, send_ns: 0 }, &mut out);
-            assert!(out.ends_with(line));
+        std::fs::write(file.path(), lines).unwrap();
+        file
+    }
+
+    pub(super) fn written(messages: &Messages, number: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        messages.write(number, TAG, &mut out);
+        out
+    }
+
+    /// Fails unless `message` is what its format says.
+    fn assert_valid(format: &str, message: &[u8]) {
+        let text = str::from_utf8(message).unwrap();
+        let header = header::parse(message);
+        match format {
+            "rfc3164" | "rfc5424" => {
+                let layout = if format == "rfc3164" { Layout::Rfc3164 } else { Layout::Rfc5424 };
+                assert_eq!((header.format, header.pri.is_some()), (layout, true), "{text}");
+                let fields = [header.timestamp, header.host, header.app, header.proc_id];
+                assert!(fields.iter().all(Option::is_some) && header.message.starts_with(b"lg1 "), "{text}");
+            }
+            "json" => {
+                let object: serde_json::Value = serde_json::from_str(text).unwrap();
+                let fields = ["timestamp", "host", "severity", "appname"].map(|key| object[key].as_str());
+                assert!(fields.iter().all(Option::is_some), "{text}");
+                assert!(object["message"].as_str().unwrap().starts_with("lg1 "), "{text}");
+            }
+            "raw" => assert!(text.starts_with("lg1 ")),
+            _ => assert!(text.starts_with("text=\"") && header.pri.is_none() && text.ends_with('}'), "{text}"),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn every_message_is_valid_and_found_and_any_change_behind_its_tag_is_noticed(
+            format in prop::sample::select(vec!["rfc3164", "rfc5424", "json", "raw", "template"]),
+            sizes in prop_oneof![
+                (210usize..3000).prop_map(|bytes| bytes.to_string()),
+                (0usize..300, 210usize..3000).prop_map(|(min, max)| format!("{min}-{max}")),
+                (1usize..2000, 0u32..30).prop_map(|(median, sigma)| format!("lognormal:{median},{}", f64::from(sigma) / 10.0)),
+                Just("mix:64:7,570:4,1400:1".to_owned()),
+            ],
+            seed: u64, at: prop::sample::Index, bit in 0u8..8,
+        ) {
+            let templates = file(b"text=\"{text}\"{tag} of {user}}}\ntext=\"{text}{tag}}}\ntext=\"\"{tag}}}\n");
+            let path = format!("template:{}", templates.path().display());
+            let content = content(if format == "template" { &path } else { format }, &sizes);
+            let messages = make_at("2026-11-23T10:00:00Z", &content, RUN, seed, FEW).unwrap();
+            for number in 0..messages.len() as u64 + 3 {
+                let mut out = b"before".to_vec();
+                messages.write(number, TAG, &mut out);
+                let mut message = out.split_off(6);
+                prop_assert_eq!(&out, b"before");
+                prop_assert_eq!(message.len(), messages.bytes_of(number));
+                if let (Ok(bytes), false) = (sizes.parse::<usize>(), format == "template") {
+                    prop_assert_eq!(message.len(), bytes);
+                }
+                assert_valid(format, &message);
+                prop_assert_eq!(RunTag::new(RUN).find(&message), Some(Found::Intact(TAG)));
+                let behind = memchr::memmem::find(&message, b"lg1 ").unwrap() + TAG_BYTES - 1;
+                let changed = behind + at.index(message.len() - behind);
+                message[changed] ^= 1 << bit;
+                prop_assert_eq!(RunTag::new(RUN).find(&message), Some(Found::Corrupted(TAG)));
+            }
         }
     }
 
     #[test]
-    fn a_corpus_that_is_not_there_is_told() {
-        let refused = make(Text::Corpus("/nonexistent".into())).unwrap_err().to_string();
-        assert!(refused.contains("--corpus /nonexistent"), "{refused}");
+    fn the_same_seed_makes_the_same_messages_but_for_run_and_time() {
+        for format in ["rfc3164", "rfc5424", "json", "raw"] {
+            let content = content(format, "lognormal:300,0.5");
+            let make = |time, run, seed| {
+                let messages = make_at(time, &content, run, seed, FEW).unwrap();
+                (String::from_utf8(messages.bytes).unwrap(), messages.ends)
+            };
+            let (first, ends) = make("2026-11-23T10:00:00Z", 1, 7);
+            let (again, ends_again) = make("2027-01-02T03:04:05.678Z", 2, 7);
+            let renamed = first
+                .replace("lg1 00000001", "lg1 00000002")
+                .replace("Nov 23 10:00:00", "Jan  2 03:04:05")
+                .replace("2026-11-23T10:00:00.000000Z", "2027-01-02T03:04:05.678000Z");
+            assert!(renamed == again && ends == ends_again, "{format}");
+            assert_ne!(first, make("2026-11-23T10:00:00Z", 1, 8).0, "{format}");
+        }
+    }
+
+    #[test]
+    fn a_severity_is_known_where_the_message_says_it() {
+        for (format, says) in [("rfc3164", true), ("rfc5424", true), ("json", true), ("raw", false)] {
+            let messages = make_within(&content(format, "200"), FEW).unwrap();
+            for number in 0..messages.len() as u64 + 3 {
+                let (message, severity) = (written(&messages, number), messages.severity_of(number));
+                assert_eq!(severity.is_some(), says, "{format}");
+                if let Some(pri) = logboom_syslog::pri(&message) {
+                    assert_eq!(severity, Some(Severity::of_pri(pri)));
+                } else if let Some(severity) = severity {
+                    let object: serde_json::Value = serde_json::from_slice(&message).unwrap();
+                    assert_eq!(object["severity"], severity.keyword());
+                }
+            }
+        }
     }
 }

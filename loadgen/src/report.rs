@@ -5,7 +5,6 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::message::Format;
 use crate::quality::Pacing;
 use crate::schedule::Profile;
 use crate::send::{Framing, Overflow, Trouble};
@@ -93,8 +92,8 @@ pub struct Plan {
     pub overflow: Option<Overflow>,
     /// Datagrams that went to the kernel as one, at most.
     pub gso: usize,
-    /// Headers.
-    pub format: Format,
+    /// What stands around the texts.
+    pub format: String,
     /// Shares of the severities.
     pub severities: String,
     /// Sizes, or the corpus.
@@ -261,7 +260,7 @@ mod tests {
             framing: None,
             overflow: None,
             gso: 1,
-            format: Format::Rfc3164,
+            format: "rfc3164".into(),
             severities: "err:1".into(),
             content: "200 B".into(),
             seed: 1,

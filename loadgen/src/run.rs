@@ -224,7 +224,7 @@ fn report(order: &Order, run: u32, started: SystemTime, live: &Live, sent: &Sent
         framing: order.target.transport.is_stream().then_some(order.framing),
         overflow: order.target.transport.is_stream().then_some(order.overflow),
         gso: order.gso,
-        format: order.content.format,
+        format: order.content.format.to_string(),
         severities: order.content.severities.to_string(),
         content: order.content.text.to_string(),
         seed: order.seed,

@@ -65,7 +65,7 @@ pub struct Sent {
     pub messages: u64,
     /// Their bytes, without framing.
     pub bytes: u64,
-    /// Messages that it took, by severity.
+    /// Messages that it took, by the severity that they say.
     pub severities: [u64; 8],
     /// What was not simply sent.
     pub trouble: Trouble,
@@ -170,14 +170,18 @@ impl<'a> Sender<'a> {
             let tag = Tag { flow: flow_number, sequence: sequence + offset as u64, send_ns: start_ns + due_ns };
             let message_bytes = messages.bytes_of(number);
             self.flows.push(message_bytes, |out| messages.write(number, tag, out));
-            self.done.severities[messages.severity_of(number) as usize] += 1;
+            if let Some(severity) = messages.severity_of(number) {
+                self.done.severities[severity as usize] += 1;
+            }
             bytes += message_bytes as u64;
         }
         let Sent { severities, trouble, .. } = &mut self.done;
         let mut unsent = 0;
         let skipped = |range: Range<usize>| {
             for number in range.map(|offset| first + offset as u64 * step) {
-                severities[messages.severity_of(number) as usize] -= 1;
+                if let Some(severity) = messages.severity_of(number) {
+                    severities[severity as usize] -= 1;
+                }
                 bytes -= messages.bytes_of(number) as u64;
                 unsent += 1;
             }

@@ -43,8 +43,8 @@ pub(super) struct PlanOptions {
     /// Take the texts from the lines of a file, in turn; each gets a header and a tag.
     #[arg(long, value_name = "FILE")]
     corpus: Option<PathBuf>,
-    /// Header of the messages.
-    #[arg(long, value_enum, default_value_t)]
+    /// What stands around the text: rfc3164, rfc5424, json, raw, or template:FILE.
+    #[arg(long, default_value_t)]
     format: Format,
     /// Severities by share, such as debug:98,err:2.
     #[arg(long, value_name = "MIX", default_value_t)]
@@ -150,7 +150,7 @@ impl PlanOptions {
                 Some(path) => Text::Corpus(path.clone()),
                 None => Text::Made(self.size.clone()),
             },
-            format: self.format,
+            format: self.format.clone(),
             severities: self.severity.clone(),
         }
     }

@@ -1,61 +1,23 @@
-//! What stands before the tag: who sent it, when, and how bad it is.
+//! What a message says of itself besides its text: who sent it, when, and how bad it is.
 
 use fastrand::Rng;
 use logboom_syslog::Severity;
 
-use super::Content;
+use super::Severities;
 
-/// Header of a message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// `<PRI>Nov 23 10:00:00 host app[pid]: `
-    #[default]
-    Rfc3164,
-    /// `<PRI>1 2026-11-23T10:00:00.000000Z host app pid - - `
-    Rfc5424,
-}
-
-/// Makes headers of one format; all have the time at which it was made.
-pub(super) struct HeaderMaker<'a> {
-    content: &'a Content,
-    stamp: String,
-}
-
-impl<'a> HeaderMaker<'a> {
-    pub(super) fn new(content: &'a Content) -> Self {
-        let stamp = match content.format {
-            Format::Rfc3164 => jiff::Zoned::now().strftime("%b %e %H:%M:%S").to_string(),
-            Format::Rfc5424 => jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
-        };
-        Self { content, stamp }
-    }
-
-    pub(super) fn make(&self, rng: &mut Rng) -> (Severity, String) {
-        let Origin { facility, host, program, process } = Origin::choose(rng);
-        let severity = self.content.severities.choose(rng);
-        let pri = facility * 8 + severity as u8;
-        let stamp = &self.stamp;
-        let header = match self.content.format {
-            Format::Rfc3164 => format!("<{pri}>{stamp} {host} {program}[{process}]: "),
-            Format::Rfc5424 => format!("<{pri}>1 {stamp} {host} {program} {process} - - "),
-        };
-        (severity, header)
-    }
-}
-
-/// Who a message pretends to be from.
-struct Origin {
+/// Who a message pretends to be from, and its severity.
+pub(super) struct Header {
     facility: u8,
-    host: String,
-    program: &'static str,
-    process: u16,
+    pub(super) severity: Severity,
+    pub(super) host: String,
+    pub(super) app: &'static str,
+    pub(super) pid: u16,
 }
 
-impl Origin {
-    fn choose(rng: &mut Rng) -> Self {
+impl Header {
+    pub(super) fn choose(rng: &mut Rng, severities: &Severities) -> Self {
         const FACILITIES: [u8; 8] = [0, 1, 3, 4, 10, 16, 20, 23];
-        const PROGRAMS: [&str; 12] = [
+        const APPS: [&str; 12] = [
             "sshd",
             "kernel",
             "dhcpd",
@@ -74,8 +36,31 @@ impl Origin {
         Self {
             facility: FACILITIES[rng.usize(..FACILITIES.len())],
             host: format!("{site}{rack:02}-sw{host:02}"),
-            program: PROGRAMS[rng.usize(..PROGRAMS.len())],
-            process: rng.u16(300..33_000),
+            app: APPS[rng.usize(..APPS.len())],
+            pid: rng.u16(300..33_000),
+            severity: severities.choose(rng),
+        }
+    }
+
+    /// Facility and severity in one number (RFC 5424 section 6.2.1).
+    pub(super) fn pri(&self) -> u8 {
+        self.facility * 8 + self.severity as u8
+    }
+}
+
+/// The time at which the messages are made, as all of them give it. Of fixed width, so that sizes do not depend on it.
+pub(super) struct Stamps {
+    /// `Nov 23 10:00:00`, local time (RFC 3164 section 4.1.2).
+    pub(super) rfc3164: String,
+    /// `2026-11-23T10:00:00.000000Z` (RFC 3339, as RFC 5424 section 6.2.3 narrows it).
+    pub(super) rfc3339: String,
+}
+
+impl Stamps {
+    pub(super) fn of(now: &jiff::Zoned) -> Self {
+        Self {
+            rfc3164: now.strftime("%b %e %H:%M:%S").to_string(),
+            rfc3339: now.timestamp().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
         }
     }
 }

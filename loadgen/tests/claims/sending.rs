@@ -136,6 +136,28 @@ fn a_corpus_is_sent_line_by_line_with_its_odd_bytes() {
 }
 
 #[test]
+fn messages_of_every_format_are_found_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (run, stored) = (path("run.json"), path("stored.log"));
+    std::fs::write(path("lines"), "<{pri}>{host} {{{tag}}} {ip}\nuser={user} {tag} {text}\n").unwrap();
+    let template = format!("template:{}", path("lines"));
+    for format in ["rfc3164", "rfc5424", "json", "raw", &template] {
+        let arguments =
+            ["--rate", "2k", "--count", "300", "--format", format, "--size", "mix:200:2,1400:1", "-o", &run];
+        let (output, received) = run_over_udp(&arguments);
+        assert!(matches!(output.status.code(), Some(0 | 4)), "{output:?}");
+        let lines: Vec<_> = received.iter().map(|(payload, _)| payload.as_slice()).collect();
+        std::fs::write(&stored, lines.join(&b'\n')).unwrap();
+        let (found, _) = verify(run.as_ref(), stored.as_ref());
+        assert_eq!((&found["stored"], &found["corrupted"]), (&300.into(), &0.into()), "{format}");
+        let report = read_report(run.as_ref());
+        assert_eq!(report["plan"]["format"], *format);
+        assert_eq!(report["sent_bytes"], lines.iter().map(|line| line.len()).sum::<usize>());
+    }
+}
+
+#[test]
 fn a_plan_that_cannot_be_kept_is_invalid_and_no_loss() {
     // Nobody sends a hundred million messages a second; what arrives is not looked at.
     let directory = tempfile::tempdir().unwrap();
