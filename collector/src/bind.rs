@@ -43,6 +43,20 @@ pub enum StreamDoor {
     Unixgram(UnixDatagram, bool),
 }
 
+impl StreamDoor {
+    /// Another handle of the same socket.
+    ///
+    /// # Errors
+    /// When there is no file descriptor left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        match self {
+            Self::Tcp(socket) => socket.try_clone().map(Self::Tcp),
+            Self::Unix(socket) => socket.try_clone().map(Self::Unix),
+            Self::Unixgram(socket, is_shared) => Ok(Self::Unixgram(socket.try_clone()?, *is_shared)),
+        }
+    }
+}
+
 /// Why a listener cannot be had.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {url} ({setting}): {}", hint(.url, .error))]

@@ -43,8 +43,6 @@ pub struct StreamLimits {
     pub idle_timeout: Option<Duration>,
     /// Time in which a message that was begun must end.
     pub message_timeout: Duration,
-    /// Sleep before waiting in the kernel.
-    pub tick: Duration,
 }
 
 /// What carries messages.
