@@ -17,7 +17,7 @@ use activated::Activated;
 use local::LocalSocket;
 
 /// Connections that may wait to be accepted; the kernel cuts it to net.core.somaxconn.
-const LISTEN_BACKLOG: i32 = 1024;
+pub const LISTEN_BACKLOG: i32 = 1024;
 
 /// Every socket of a collector.
 pub struct Bound {
