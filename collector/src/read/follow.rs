@@ -191,23 +191,9 @@ impl Follower {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use logboom_segment::PriSet;
 
     fn block(sequence_first: u64, sequence_last: u64) -> BlockEntry {
-        BlockEntry {
-            offset: 0,
-            data_bytes: 0,
-            meta_bytes: 0,
-            content_bytes: 0,
-            messages: 1,
-            run_id: RunId(1),
-            receiver: 0,
-            sequence_first,
-            sequence_last,
-            received_min_ns: 0,
-            received_max_ns: 0,
-            pris: PriSet::default(),
-        }
+        BlockEntry { run_id: RunId(1), sequence_first, sequence_last, ..BlockEntry::default() }
     }
 
     #[test]

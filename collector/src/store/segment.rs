@@ -149,8 +149,6 @@ impl OpenSegment {
 
 #[cfg(test)]
 mod tests {
-    use logboom_segment::{PriSet, RunId};
-
     use super::*;
     use crate::store::storage::DiskFile;
 
@@ -159,20 +157,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = DiskFile::create(&directory.path().join("file")).unwrap();
         let written = file.modified().unwrap();
-        let block = |received_max_ns| BlockEntry {
-            offset: 0,
-            data_bytes: 0,
-            meta_bytes: 0,
-            content_bytes: 0,
-            messages: 1,
-            run_id: RunId(1),
-            receiver: 0,
-            sequence_first: 0,
-            sequence_last: 0,
-            received_min_ns: 0,
-            received_max_ns,
-            pris: PriSet::default(),
-        };
+        let block = |received_max_ns| BlockEntry { received_max_ns, ..BlockEntry::default() };
         let now = UNIX_EPOCH + Duration::from_secs(1_000_000);
         set_time_of_latest(&file, &[block(1), block(999_999_000_000_000)], now).unwrap();
         assert_eq!(file.modified().unwrap(), written, "the clock goes as it should");
