@@ -142,7 +142,7 @@ impl Admin {
             "pool": { "blocks": ledger.pool.blocks(), "free": ledger.pool.free() },
             "queue_blocks": queue.len(),
             "unsynced_bytes": store.unsynced.bytes(),
-            "unsynced_seconds": self.telemetry.store_times().unsynced().as_secs_f64(),
+            "unsynced_seconds": store.unsynced.age().as_secs_f64(),
         });
         format!("{status:#}\n")
     }
