@@ -14,6 +14,7 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use logboom_udp::clock::process_cpu_ns;
 use serde::Serialize;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
@@ -127,6 +128,8 @@ impl Admin {
             "version": env!("CARGO_PKG_VERSION"),
             "run_id": self.run_id,
             "pid": std::process::id(),
+            "cpu_seconds": process_cpu_ns() as f64 / 1e9,
+            "rss_bytes": resident_bytes(),
             "started": self.started.to_string(),
             "ready": ready.load(std::sync::atomic::Ordering::Acquire),
             "listeners": listeners.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -162,6 +165,13 @@ fn ledger_json(books: &Books) -> String {
     let (delivered, lost, difference) = (books.delivered(), books.lost(), books.difference());
     let answer = LedgerAnswer { books, delivered, lost, difference };
     serde_json::to_string_pretty(&answer).unwrap_or_default() + "\n"
+}
+
+/// Memory of this process that is in RAM (VmRSS, proc_pid_status(5)).
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))?;
+    Some(kib.parse::<u64>().ok()? << 10)
 }
 
 fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
