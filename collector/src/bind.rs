@@ -17,7 +17,7 @@ use activated::Activated;
 use local::LocalSocket;
 
 /// Connections that may wait to be accepted; the kernel cuts it to net.core.somaxconn.
-const LISTEN_BACKLOG: i32 = 1024;
+pub const LISTEN_BACKLOG: i32 = 1024;
 
 /// Every socket of a collector.
 pub struct Bound {
@@ -41,6 +41,20 @@ pub enum StreamDoor {
     Unix(UnixListener),
     /// `unixgram://`, and whether systemd holds it too
     Unixgram(UnixDatagram, bool),
+}
+
+impl StreamDoor {
+    /// Another handle of the same socket.
+    ///
+    /// # Errors
+    /// When there is no file descriptor left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        match self {
+            Self::Tcp(socket) => socket.try_clone().map(Self::Tcp),
+            Self::Unix(socket) => socket.try_clone().map(Self::Unix),
+            Self::Unixgram(socket, is_shared) => Ok(Self::Unixgram(socket.try_clone()?, *is_shared)),
+        }
+    }
 }
 
 /// Why a listener cannot be had.

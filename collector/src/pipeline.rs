@@ -21,7 +21,7 @@ use crate::receive::allow::AllowList;
 use crate::receive::connections::{CLOSING_MAX, Connections};
 use crate::receive::sequence::Sequences;
 use crate::receive::steering::{LoadWatch, Steerer};
-use crate::receive::stream::{StreamContext, StreamListener, StreamReceiver, StreamSocket};
+use crate::receive::stream::{StreamContext, StreamListener, StreamReceiver};
 use crate::receive::tls::{TlsError, TlsSettings};
 use crate::receive::udp::{Stopper, UdpReceiver, UdpSocketOf};
 use crate::receive::{Feed, StreamLimits};
@@ -387,21 +387,12 @@ fn start_streams(
     let mut listeners: Vec<Vec<StreamListener>> = (0..plan.stream_receivers).map(|_| Vec::new()).collect();
     for (number, door) in doors {
         let at = usize::from(number);
-        let tls = tls.filter(|_| transports[at] == Transport::Tls);
-        for (receiver, listeners) in listeners.iter_mut().enumerate() {
-            let again = system("another handle of a listener");
-            let socket = match &door {
-                StreamDoor::Tcp(socket) => {
-                    StreamSocket::Tcp(socket.try_clone().map_err(again)?, allow[at].clone(), tls.map(Arc::clone))
-                }
-                StreamDoor::Unix(socket) => StreamSocket::Unix(socket.try_clone().map_err(again)?),
-                // One receiver is enough for a machine's own, and keeps their order.
-                StreamDoor::Unixgram(socket, is_shared) if receiver == 0 => {
-                    StreamSocket::Unixgram(socket.try_clone().map_err(again)?, *is_shared)
-                }
-                StreamDoor::Unixgram(..) => continue,
-            };
-            listeners.push(StreamListener { number, socket });
+        // One receiver is enough for a machine's own datagrams, and keeps their order.
+        let receivers = if matches!(door, StreamDoor::Unixgram(..)) { 1 } else { plan.stream_receivers };
+        let tls = tls.filter(|_| transports[at] == Transport::Tls).cloned();
+        let listener = StreamListener { number, door, allow: allow[at].clone(), tls };
+        for listeners in listeners.iter_mut().take(receivers) {
+            listeners.push(listener.try_clone().map_err(system("another handle of a listener"))?);
         }
     }
     let mut threads = Vec::new();
@@ -434,6 +425,7 @@ fn stream_context(config: &Config, plan: &Plan, bound: &Bound) -> (StreamContext
         connections: Arc::new(Connections::new(max, config.stream.max_per_source)),
         sequences: Arc::default(),
         receivers: plan.stream_receivers,
+        tick: config.receive.tick.get(),
         stop,
     };
     (context, stop_streams)
@@ -446,7 +438,6 @@ fn stream_limits(config: &Config, receivers: usize) -> StreamLimits {
         held_bytes_max: stream.memory.as_usize() / receivers.max(1),
         idle_timeout: Some(stream.idle_timeout.get()).filter(|timeout| !timeout.is_zero()),
         message_timeout: stream.message_timeout.get(),
-        tick: config.receive.tick.get(),
     }
 }
 

@@ -17,6 +17,10 @@ pub mod when;
 
 use std::path::PathBuf;
 
+/// Niceness of reading beside a collector that writes to the same directory: the least, which is also the least for the disk
+/// (ioprio_set(2): without a class of its own, a thread's follows from its niceness).
+pub const POLITE_NICE: i32 = 19;
+
 /// Why nothing could be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::config::Config;
+use crate::control::check::Checks;
 use crate::control::http::{Admin, serve};
 use crate::control::signals::{Hangups, Terminations};
 use crate::pipeline::{Pipeline, StartError, Started};
@@ -41,15 +42,16 @@ pub fn run(config: &Config) -> Result<ExitCode, StartError> {
         listeners.join(" "),
         watched.store.volumes.all().map(|storage| storage.path().display().to_string()).collect::<Vec<_>>().join(" ")
     );
-    let admin =
-        Arc::new(Admin { telemetry, watched, run_id: run_id.to_string(), started: jiff::Timestamp::now(), address });
+    let checks = Checks::new(&watched.store);
+    let (run_id, started) = (run_id.to_string(), jiff::Timestamp::now());
+    let admin = Arc::new(Admin { telemetry, watched, checks, run_id, started, address });
     Ok(runtime.block_on(async move {
         tokio::spawn(serve(admin_listener, Arc::clone(&admin)));
         tokio::spawn(reload(hangups, Arc::clone(&admin)));
-        tokio::spawn(upkeep(admin));
+        tokio::spawn(upkeep(Arc::clone(&admin)));
         // Absent without a supervisor that asks for it.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        until_stopped(pipeline, signals, config.shutdown_timeout.get()).await
+        until_stopped(pipeline, signals, config.shutdown_timeout.get(), &admin.checks).await
     }))
 }
 
@@ -84,7 +86,7 @@ async fn upkeep(admin: Arc<Admin>) {
     }
 }
 
-async fn until_stopped(pipeline: Pipeline, mut signals: Terminations, timeout: Duration) -> ExitCode {
+async fn until_stopped(pipeline: Pipeline, mut signals: Terminations, timeout: Duration, checks: &Checks) -> ExitCode {
     signals.next().await;
     tracing::info!("stopping: what has arrived is being written; a second signal ends at once");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
@@ -94,6 +96,7 @@ async fn until_stopped(pipeline: Pipeline, mut signals: Terminations, timeout: D
     tokio::select! {
         books = &mut stopping => match books {
             Ok(books) => {
+                checks.finish().await;
                 tracing::info!("ledger: {books}");
                 ExitCode::SUCCESS
             }

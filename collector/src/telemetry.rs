@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use logboom_segment::{LossPlace, SegmentName};
 use logboom_syslog::Severity;
-use logboom_udp::clock::realtime_ns;
 use metrics::{Gauge, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
@@ -98,24 +97,6 @@ pub struct StoreTimes {
     pub write_seconds: Histogram,
     /// Time that one sync took.
     pub sync_seconds: Histogram,
-    /// Receive time of the oldest message not yet synced, 0 for none.
-    oldest_unsynced_ns: Arc<AtomicU64>,
-}
-
-impl StoreTimes {
-    /// Notes the receive time of the oldest message that is written but not synced.
-    pub fn set_oldest_unsynced_ns(&self, received_ns: Option<u64>) {
-        self.oldest_unsynced_ns.store(received_ns.unwrap_or(0), Ordering::Release);
-    }
-
-    /// Age of that message.
-    #[must_use]
-    pub fn unsynced(&self) -> Duration {
-        match self.oldest_unsynced_ns.load(Ordering::Acquire) {
-            0 => Duration::ZERO,
-            oldest_ns => Duration::from_nanos(realtime_ns().saturating_sub(oldest_ns)),
-        }
-    }
 }
 
 /// What the metrics are made from.
@@ -169,7 +150,6 @@ impl Telemetry {
             StoreTimes {
                 write_seconds: histogram!("logboom_write_seconds"),
                 sync_seconds: histogram!("logboom_sync_seconds"),
-                oldest_unsynced_ns: Arc::default(),
             }
         });
         Self { recorder, handle, store_times, directories: Mutex::new(None) }
@@ -220,7 +200,6 @@ impl Telemetry {
         set(&gauge!("logboom_pool_blocks"), pool.blocks() as u64);
         set(&gauge!("logboom_pool_free_blocks"), pool.free() as u64);
         copy_storing(&watched.ledger);
-        gauge!("logboom_unsynced_seconds").set(self.store_times.unsynced().as_secs_f64());
         copy_store_state(&watched.store);
         for directory in self.directory_uses(&watched.store.volumes) {
             let labels = [("data_dir", directory.path)];
@@ -245,6 +224,7 @@ impl Telemetry {
 
 fn copy_store_state(store: &StoreState) {
     set(&gauge!("logboom_unsynced_bytes"), store.unsynced.bytes() as u64);
+    gauge!("logboom_unsynced_seconds").set(store.unsynced.age().as_secs_f64());
     set(&gauge!("logboom_data_dirs_failing"), store.volumes.failing() as u64);
     let recovered = store.recovered();
     counter!("logboom_recovered_segments_total").absolute(recovered.segments);

@@ -15,6 +15,7 @@
 //! * `keeping`: what is stored stays: recovery, the rewrite, retention, repair, and readers beside them;
 //! * `reading`: filters, grep, tail, counting: what is asked for comes, once, and nothing is decoded in vain;
 //! * `admin`: the HTTP routes;
+//! * `check`: the messages of a test run are shown once each, as they are written, and when they are synced;
 //! * `refusals`: bad input is told in one clear line, and nothing is left half-started;
 //! * `config_file`: the annotated configuration is the default one.
 //!
@@ -28,6 +29,7 @@ mod claims {
     mod accounting;
     mod admin;
     mod bytes;
+    mod check;
     mod config_file;
     mod holes;
     mod keeping;

@@ -33,7 +33,7 @@ const FLAG_SOURCES_LEFT_OUT: u16 = 1;
 const FLAG_RECOVERED: u16 = 2;
 
 /// Where a block stands in its file and what it holds: enough to pass over it, or to read it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlockEntry {
     /// First byte of DATA, from the start of the file.
     pub offset: u64,

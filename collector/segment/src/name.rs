@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// One run of a collector: random, so that two runs can be told apart even with the clock set back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunId(pub u64);
 
 impl fmt::Display for RunId {

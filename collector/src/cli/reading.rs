@@ -21,15 +21,11 @@ use crate::read::select::{Facility, Filters, PriorityRange, SourceFilter, TimeRa
 use crate::read::stat::stat;
 use crate::read::verify::verify;
 use crate::read::when::{parse_span, parse_time};
-use crate::read::{ReadError, default_directories, last};
+use crate::read::{POLITE_NICE, ReadError, default_directories, last};
 use crate::store::directory::writing_run;
 
 /// Time between looks for new messages.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Niceness of reading beside a collector that writes to the same directory: the least, which is also the least for the disk
-/// (ioprio_set(2): without a class of its own, a thread's follows from its niceness).
-const POLITE_NICE: i32 = 19;
 
 fn parse_time_now(text: &str) -> Result<u64, String> {
     parse_time(text, &Zoned::now())

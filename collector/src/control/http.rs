@@ -1,24 +1,26 @@
-//! The admin listener: `/metrics`, `/healthz`, `/readyz`, `/status` and `/ledger`, GET only.
+//! The admin listener: `/metrics`, `/healthz`, `/readyz`, `/status`, `/ledger` and `/loadgen/RUN`, GET only.
 //!
 //! Bounded: [`CONNECTIONS_MAX`] at a time (more wait in the listen queue), each with [`HEADER_TIMEOUT`] to send a
 //! request, and no request body is read.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use logboom_udp::clock::process_cpu_ns;
 use serde::Serialize;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use super::check::{Arrivals, Checks, Place, Refused};
 use crate::ledger::Books;
 use crate::telemetry::{Telemetry, Watched};
 
@@ -37,6 +39,8 @@ pub struct Admin {
     pub telemetry: Telemetry,
     /// What they are made from.
     pub watched: Watched,
+    /// The checks of test runs.
+    pub checks: Checks,
     /// This run, in hex.
     pub run_id: String,
     /// When it began.
@@ -67,8 +71,10 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>) {
 }
 
 async fn serve_connection(stream: TcpStream, admin: Arc<Admin>) {
+    // Of a check: given back when the connection is closed, and all is sent.
+    let place = OnceLock::new();
     let answer = service_fn(|request: Request<Incoming>| {
-        let response = admin.answer(request.method(), request.uri().path());
+        let response = admin.answer(request.method(), request.uri().path(), &place);
         async { Ok::<_, Infallible>(response) }
     });
     let served = hyper::server::conn::http1::Builder::new()
@@ -84,9 +90,15 @@ async fn serve_connection(stream: TcpStream, admin: Arc<Admin>) {
 const TEXT: &str = "text/plain; charset=utf-8";
 const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const JSON: &str = "application/json";
+const BYTES: &str = "application/octet-stream";
+
+/// Where the messages of a test run are, before the run.
+const CHECK_PATH: &str = "/loadgen/";
+
+type Answer = Response<Either<Full<Bytes>, Arrivals>>;
 
 impl Admin {
-    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    fn answer(&self, method: &Method, path: &str, place: &OnceLock<Place>) -> Answer {
         if method != Method::GET && method != Method::HEAD {
             let mut refused = response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET is answered here\n".into());
             refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -98,14 +110,37 @@ impl Admin {
             "/readyz" => self.ready(),
             "/status" => response(StatusCode::OK, JSON, self.status()),
             "/ledger" => response(StatusCode::OK, JSON, ledger_json(&self.watched.ledger.read())),
-            _ => {
-                let routes = "no such page; there are /metrics /healthz /readyz /status /ledger\n";
-                response(StatusCode::NOT_FOUND, TEXT, routes.into())
-            }
+            _ => match path.strip_prefix(CHECK_PATH) {
+                Some(run) => self.check(run, place),
+                None => {
+                    let routes = "no such page; there are /metrics /healthz /readyz /status /ledger /loadgen/RUN\n";
+                    response(StatusCode::NOT_FOUND, TEXT, routes.into())
+                }
+            },
         }
     }
 
-    fn ready(&self) -> Response<Full<Bytes>> {
+    fn check(&self, run: &str, place: &OnceLock<Place>) -> Answer {
+        let (arrivals, begun) = match self.checks.begin(run) {
+            Ok(begun) => begun,
+            Err(why) => {
+                let status = match why {
+                    Refused::Run(_) => StatusCode::BAD_REQUEST,
+                    Refused::TooMany => StatusCode::SERVICE_UNAVAILABLE,
+                    Refused::Thread(_) => StatusCode::INTERNAL_SERVER_ERROR,
+                };
+                return response(status, TEXT, format!("{why}\n"));
+            }
+        };
+        // The last answer on its connection, and so the only one of its kind.
+        let _ = place.set(begun);
+        let mut response = Response::new(Either::Right(arrivals));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(BYTES));
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+
+    fn ready(&self) -> Answer {
         if self.watched.ready.load(std::sync::atomic::Ordering::Acquire) {
             response(StatusCode::OK, TEXT, "ready\n".into())
         } else {
@@ -127,6 +162,8 @@ impl Admin {
             "version": env!("CARGO_PKG_VERSION"),
             "run_id": self.run_id,
             "pid": std::process::id(),
+            "cpu_seconds": process_cpu_ns() as f64 / 1e9,
+            "rss_bytes": resident_bytes(),
             "started": self.started.to_string(),
             "ready": ready.load(std::sync::atomic::Ordering::Acquire),
             "listeners": listeners.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -142,7 +179,7 @@ impl Admin {
             "pool": { "blocks": ledger.pool.blocks(), "free": ledger.pool.free() },
             "queue_blocks": queue.len(),
             "unsynced_bytes": store.unsynced.bytes(),
-            "unsynced_seconds": self.telemetry.store_times().unsynced().as_secs_f64(),
+            "unsynced_seconds": store.unsynced.age().as_secs_f64(),
         });
         format!("{status:#}\n")
     }
@@ -164,8 +201,15 @@ fn ledger_json(books: &Books) -> String {
     serde_json::to_string_pretty(&answer).unwrap_or_default() + "\n"
 }
 
-fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+/// Memory of this process that is in RAM (VmRSS, proc_pid_status(5)).
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))?;
+    Some(kib.parse::<u64>().ok()? << 10)
+}
+
+fn response(status: StatusCode, content_type: &'static str, body: String) -> Answer {
+    let mut response = Response::new(Either::Left(Full::new(Bytes::from(body))));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response

@@ -96,6 +96,19 @@ impl Follower {
     pub fn poll(
         &mut self,
         filters: &Filters,
+        visit: impl FnMut(&Message<'_>, &str) -> Result<(), ReadError>,
+    ) -> Result<Vec<String>, ReadError> {
+        self.poll_blocks(|_| true, filters, visit)
+    }
+
+    /// The same of the blocks whose text `wants` says yes to, see [`Decoder::decode_if`]: the others cost less.
+    ///
+    /// # Errors
+    /// As [`Follower::poll`].
+    pub fn poll_blocks(
+        &mut self,
+        wants: impl Fn(&[u8]) -> bool,
+        filters: &Filters,
         mut visit: impl FnMut(&Message<'_>, &str) -> Result<(), ReadError>,
     ) -> Result<Vec<String>, ReadError> {
         let new = self.new_blocks(false)?;
@@ -107,8 +120,8 @@ impl Follower {
         let decoder = &mut self.decoder;
         let mut merge = Merge::new(blocks, Direction::Forward, |block: &BlockRef, rows: &mut Rows| {
             let decoded = read_block(&files[block.segment], &block.entry, &mut bytes);
-            match decoded.and_then(|()| decoder.decode(&bytes, rows)) {
-                Ok(listeners) => Some(listeners),
+            match decoded.and_then(|()| decoder.decode_if(&bytes, rows, &wants)) {
+                Ok(listeners) => listeners,
                 Err(error) => {
                     complaints.push(format!("the block at {} is damaged: {error}", block.entry.offset));
                     None
@@ -191,23 +204,9 @@ impl Follower {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use logboom_segment::PriSet;
 
     fn block(sequence_first: u64, sequence_last: u64) -> BlockEntry {
-        BlockEntry {
-            offset: 0,
-            data_bytes: 0,
-            meta_bytes: 0,
-            content_bytes: 0,
-            messages: 1,
-            run_id: RunId(1),
-            receiver: 0,
-            sequence_first,
-            sequence_last,
-            received_min_ns: 0,
-            received_max_ns: 0,
-            pris: PriSet::default(),
-        }
+        BlockEntry { run_id: RunId(1), sequence_first, sequence_last, ..BlockEntry::default() }
     }
 
     #[test]

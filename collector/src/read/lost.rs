@@ -217,24 +217,13 @@ impl LedgerOfFiles {
 
 #[cfg(test)]
 mod tests {
-    use logboom_segment::PriSet;
-
     use super::*;
 
     fn add(ledger: &mut LedgerOfFiles, second: u64, place: LossPlace, detail: u8, messages: u64) {
         let entry = BlockEntry {
-            offset: 0,
-            data_bytes: 0,
-            meta_bytes: 0,
-            content_bytes: 0,
-            messages: 0,
-            run_id: RunId(1),
-            receiver: 0,
-            sequence_first: 0,
-            sequence_last: 0,
             received_min_ns: second * 1_000_000_000,
             received_max_ns: second * 1_000_000_000 + 500_000_000,
-            pris: PriSet::default(),
+            ..BlockEntry::default()
         };
         ledger.add(&entry, &Loss { place, detail, messages }, &["udp://0.0.0.0:514".into()]);
     }

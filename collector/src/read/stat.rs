@@ -8,7 +8,7 @@ use logboom_segment::{BlockRef, Decoder, Direction, LossPlace, Rows, Segment, in
 use serde::Serialize;
 
 use super::ReadError;
-use super::find::Found;
+use super::find::{Found, run_of};
 use super::print::timestamp;
 
 /// The numbers.
@@ -84,7 +84,7 @@ fn add_addresses_of_blocks(found: &mut Found, addresses: &mut HashSet<IpAddr>) -
     let mut decoder = Decoder::new().map_err(ReadError::Zstd)?;
     let (mut bytes, mut rows) = (Vec::new(), Rows::for_decoding());
     // The file may have been written anew since it was found.
-    let Ok(segment) = Segment::open(&file, &mut decoder) else { return Ok(()) };
+    let Ok(segment) = Segment::open_of(&file, run_of(&found.path), &mut decoder) else { return Ok(()) };
     for block in &segment.blocks {
         let decoded = read_block(&file, block, &mut bytes).and_then(|()| decoder.decode(&bytes, &mut rows));
         if decoded.is_ok() {

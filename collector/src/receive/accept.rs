@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use logboom_segment::Source;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
@@ -17,12 +17,10 @@ use super::allow::AllowList;
 use super::connection::{Connection, Shared, hear_what_came};
 use super::connections::{Closed, OpenConnection};
 use super::tls::TlsSettings;
+use crate::bind::LISTEN_BACKLOG;
 
 /// Sleep after a failed accept, so that running out of file descriptors does not spin.
 const ACCEPT_SLEEP: Duration = Duration::from_millis(100);
-
-/// Connections taken after a stop, at most: as many as wait in the kernel.
-const LAST_ACCEPTS_MAX: usize = 1024;
 
 /// A connection of a sender that vanished is noticed after so long, without a limit on honest silence.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -37,9 +35,8 @@ pub(super) enum Door {
 #[derive(Clone)]
 pub(super) struct Handshakes {
     settings: Arc<TlsSettings>,
-    /// Those that may begin now; who waits for more gets it in turn.
-    turns: Rc<Semaphore>,
-    per_second: f64,
+    /// Whoever is next holds it until it may begin. The lock is fair: the others wait in turn.
+    pace: Rc<Mutex<Pace>>,
 }
 
 enum Accepted {
@@ -57,7 +54,7 @@ impl Door {
     ) -> io::Result<Self> {
         let handshakes = |settings: Arc<TlsSettings>| {
             let per_second = f64::from(settings.limits().handshakes_per_second) / receivers.max(1) as f64;
-            Handshakes { settings, turns: Rc::new(Semaphore::new(burst(per_second))), per_second }
+            Handshakes { settings, pace: Rc::new(Mutex::new(Pace::new(per_second, Instant::now()))) }
         };
         Ok(Self::Tcp { socket: TcpListener::from_std(socket)?, allow, tls: tls.map(handshakes) })
     }
@@ -74,39 +71,42 @@ impl Door {
     }
 }
 
-/// So many at once, after a pause.
-fn burst(per_second: f64) -> usize {
-    (per_second as usize).max(1)
-}
-
-/// Gives turns at their pace until it is to stop.
-async fn give_turns(handshakes: Handshakes, mut stop: watch::Receiver<bool>) {
-    const INTERVAL: Duration = Duration::from_millis(20);
-    let Handshakes { turns, per_second, .. } = handshakes;
-    let (mut pace, mut at) = (Pace { per_second, owed: 0.0 }, Instant::now());
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(INTERVAL) => {}
-            _ = stop.wait_for(|stop| *stop) => return,
+impl Handshakes {
+    /// Waits until one more may begin. Nothing is taken before that, so it may be given up.
+    async fn turn(&self) {
+        let mut pace = self.pace.lock().await;
+        let wait = pace.wait(Instant::now());
+        // Tokio would sleep a millisecond also for nothing.
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
         }
-        let passed = at.elapsed();
-        at += passed;
-        turns.add_permits(pace.more(passed, turns.available_permits()));
+        pace.note_begun(Instant::now());
     }
 }
 
+/// How often handshakes begin: evenly, and after a pause as many at once as in a second.
 struct Pace {
-    per_second: f64,
-    /// Parts of one.
-    owed: f64,
+    interval: Duration,
+    /// How long before its even time one may begin.
+    early_max: Duration,
+    /// When the next would begin if all began evenly.
+    even: Instant,
 }
 
 impl Pace {
-    /// How many more may begin now that so much time has passed, where `ready` still may.
-    fn more(&mut self, passed: Duration, ready: usize) -> usize {
-        let due = self.owed + passed.as_secs_f64() * self.per_second;
-        self.owed = due.fract();
-        (due as usize).min(burst(self.per_second).saturating_sub(ready))
+    fn new(per_second: f64, now: Instant) -> Self {
+        let interval = Duration::from_secs_f64(per_second.recip());
+        let at_once = (per_second as u32).max(1);
+        Self { interval, early_max: interval * (at_once - 1), even: now }
+    }
+
+    /// How long until the next may begin.
+    fn wait(&self, now: Instant) -> Duration {
+        self.even.saturating_duration_since(now).saturating_sub(self.early_max)
+    }
+
+    fn note_begun(&mut self, now: Instant) {
+        self.even = self.even.max(now) + self.interval;
     }
 }
 
@@ -125,13 +125,11 @@ impl Acceptor {
 
     /// Until stopped; then those that had come.
     pub(super) async fn run(mut self) {
-        if let Door::Tcp { tls: Some(handshakes), .. } = &self.door {
-            tokio::task::spawn_local(give_turns(handshakes.clone(), self.stop.clone()));
-        }
         let mut stopped = false;
-        let mut left = LAST_ACCEPTS_MAX;
+        // After a stop no more than wait in the kernel.
+        let mut left = LISTEN_BACKLOG;
         while left > 0 {
-            left -= usize::from(stopped);
+            left -= i32::from(stopped);
             let accepted = tokio::select! {
                 biased;
                 accepted = tokio::task::unconstrained(self.door.accept()) => accepted,
@@ -156,20 +154,15 @@ impl Acceptor {
     }
 
     fn enter(&self, address: Option<IpAddr>) -> Option<OpenConnection> {
-        let connections = Arc::clone(&self.shared.borrow().connections);
-        connections.enter(address).ok()
+        self.shared.borrow().connections.enter(address).ok()
     }
 
     fn begin_tcp(&self, stream: TcpStream, peer: SocketAddr) {
         let Door::Tcp { allow, tls, .. } = &self.door else { return };
         let address = peer.ip().to_canonical();
         if !allow.permits(address) {
-            let connections = Arc::clone(&self.shared.borrow().connections);
-            connections.note_closed(
-                Closed::NotAllowed,
-                Some(address),
-                &"it is not on the list `allow` of the listener",
-            );
+            let why = "it is not on the list `allow` of the listener";
+            self.shared.borrow().connections.note_closed(Closed::NotAllowed, Some(address), &why);
             return;
         }
         let Some(open) = self.enter(Some(address)) else { return };
@@ -204,15 +197,12 @@ async fn begin_tls(
     open: OpenConnection,
     mut stop: watch::Receiver<bool>,
 ) {
-    let Handshakes { settings, turns, .. } = handshakes;
+    let settings = &handshakes.settings;
     let timeout = settings.limits().handshake_timeout.get();
     let handshake = async {
-        // Beyond their rate they wait, each in turn. The semaphore is never closed.
         let connections = Arc::clone(&shared.borrow().connections);
         let waiting = connections.wait_for_handshake();
-        if let Ok(turn) = turns.acquire().await {
-            turn.forget();
-        }
+        handshakes.turn().await;
         drop(waiting);
         tokio::time::timeout(timeout, TlsAcceptor::from(settings.current()).accept(stream)).await
     };
@@ -261,13 +251,23 @@ mod tests {
 
     #[test]
     fn handshakes_begin_at_their_pace_and_after_a_pause_as_many_at_once() {
-        let mut pace = Pace { per_second: 10.0, owed: 0.0 };
-        assert_eq!(pace.more(Duration::from_millis(250), 0), 2);
-        assert_eq!(pace.more(Duration::from_millis(50), 0), 1, "what was left of the time before counts");
-        assert_eq!(pace.more(Duration::from_secs(60), 3), 7, "no more than a second's may be ready");
-        let mut slow = Pace { per_second: 0.5, owed: 0.0 };
-        let given: usize = (0..500).map(|_| slow.more(Duration::from_millis(20), 0)).sum();
-        assert_eq!(given, 5, "in ten seconds");
-        assert_eq!(burst(0.5), 1);
+        let start = Instant::now();
+        let begun_at = |pace: &mut Pace, now: Duration| {
+            let at = now + pace.wait(start + now);
+            pace.note_begun(start + at);
+            at
+        };
+        let mut pace = Pace::new(10.0, start);
+        let ms = Duration::from_millis;
+        for pause in [ms(0), ms(60_000)] {
+            let begun: Vec<_> = (0..12).map(|_| begun_at(&mut pace, pause) - pause).collect();
+            assert_eq!(begun[..10], [ms(0); 10], "no more than a second's");
+            assert_eq!(begun[10..], [ms(100), ms(200)], "then evenly");
+        }
+        let begun: Vec<_> = (0..3).map(|_| begun_at(&mut pace, ms(60_450)) - ms(60_450)).collect();
+        assert_eq!(begun, [ms(0), ms(0), ms(50)], "a shorter pause counts for what it was");
+        let mut slow = Pace::new(0.5, start);
+        let begun: Vec<_> = (0..3).map(|_| begun_at(&mut slow, ms(0))).collect();
+        assert_eq!(begun, [ms(0), ms(2_000), ms(4_000)]);
     }
 }

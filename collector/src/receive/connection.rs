@@ -1,7 +1,7 @@
 //! One connection: bytes read in large pieces, messages found in them, and put into blocks.
 //!
-//! While blocks are scarce nothing is read any more, and the sender waits. A connection keeps only the part of
-//! a message that has not ended yet, and of a receiver's connections one the rest of what was read when blocks ran out.
+//! While blocks are scarce nothing is read any more, and the sender waits. A connection keeps only the part of a message that
+//! has not ended yet, and of a receiver's connections one the rest of what was read when blocks ran out.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -43,8 +43,6 @@ pub struct StreamLimits {
     pub idle_timeout: Option<Duration>,
     /// Time in which a message that was begun must end.
     pub message_timeout: Duration,
-    /// Sleep before waiting in the kernel.
-    pub tick: Duration,
 }
 
 /// What carries messages.
@@ -170,7 +168,6 @@ impl<S: Stream> Connection<S> {
         loop {
             wait_while_starving(&self.shared).await;
             let deadline = self.deadline();
-            let wait = deadline.map_or(Duration::MAX, |(at, _)| at.saturating_duration_since(Instant::now()));
             let Self { stream, source, shared, open, .. } = &mut self;
             tokio::select! {
                 biased;
@@ -194,8 +191,8 @@ impl<S: Stream> Connection<S> {
                     open.note_made_room();
                     break;
                 }
-                () = tokio::time::sleep(wait), if deadline.is_some() => {
-                    self.note_deadline(deadline.map(|(_, reason)| reason));
+                reason = until(deadline) => {
+                    self.note_timeout(reason);
                     break;
                 }
             }
@@ -216,13 +213,12 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    fn note_deadline(&self, reason: Option<Closed>) {
-        let shared = self.shared.borrow();
-        let why: &dyn std::fmt::Display = match reason {
-            Some(Closed::MessageTimeout) => &"a message was begun and not ended (stream.message_timeout)",
-            _ => &"nothing came (stream.idle_timeout)",
+    fn note_timeout(&self, reason: Closed) {
+        let why = match reason {
+            Closed::MessageTimeout => "a message was begun and not ended (stream.message_timeout)",
+            _ => "nothing came (stream.idle_timeout)",
         };
-        shared.connections.note_closed(reason.unwrap_or(Closed::Idle), self.source.address, why);
+        self.shared.borrow().connections.note_closed(reason, self.source.address, &why);
     }
 
     /// Takes every whole message of what was read.
@@ -296,12 +292,21 @@ impl<S: Stream> Connection<S> {
     /// The stream has ended; what it began is kept, and flagged.
     async fn finish(mut self) {
         if let Some(frame) = self.framer.finish() {
-            let last = Waiting { bytes: frame.bytes.to_vec(), original_length: frame.original_length };
-            let frame = Frame { bytes: &last.bytes, original_length: last.original_length };
             offer_until_kept(&self.shared, &frame, self.source, Flags::UNTERMINATED).await;
         }
         // TLS says so before it closes (RFC 8446 section 6.1); to who does not listen any more, that does not matter.
         let _ = tokio::time::timeout(LAST_WRITE_MAX, self.stream.shutdown()).await;
+    }
+}
+
+/// Returns at a deadline, with what it is for; never where there is none.
+async fn until(deadline: Option<(Instant, Closed)>) -> Closed {
+    match deadline {
+        Some((at, reason)) => {
+            tokio::time::sleep_until(at).await;
+            reason
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -163,13 +163,14 @@ impl Connections {
     /// The limit that it would pass; it is counted.
     pub fn enter(self: &Arc<Self>, source: Option<IpAddr>) -> Result<OpenConnection, Closed> {
         if !self.count_source(source) {
-            let why = format_args!("{} of its own are open (stream.max_per_source)", self.max_per_source).to_string();
+            let max = self.max_per_source;
+            let why = format_args!("{max} of its own are open (stream.max_per_source)");
             self.note_closed(Closed::TooManyOfSource, source, &why);
             return Err(Closed::TooManyOfSource);
         }
         if !self.count_open() {
             self.forget_source(source);
-            let why = format_args!("{} are open (stream.max_connections)", self.max).to_string();
+            let why = format_args!("{} are open (stream.max_connections)", self.max);
             self.note_closed(Closed::TooMany, source, &why);
             return Err(Closed::TooMany);
         }

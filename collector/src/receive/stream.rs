@@ -2,7 +2,6 @@
 //! stays with the receiver that accepted it.
 
 use std::io;
-use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,6 +18,7 @@ use super::sequence::Sequences;
 use super::tls::TlsSettings;
 use super::unixgram::LocalDatagrams;
 use super::{Feed, NO_BLOCK_SLEEP};
+use crate::bind::StreamDoor;
 
 /// Who has sent so much since the last wait goes on at once: a pause would fill its socket's buffer and slow it down.
 const MUCH_BYTES: usize = 128 << 10;
@@ -27,18 +27,23 @@ const MUCH_BYTES: usize = 128 << 10;
 pub struct StreamListener {
     /// Its number.
     pub number: u8,
-    /// What is listened on.
-    pub socket: StreamSocket,
+    /// Bound to its place.
+    pub door: StreamDoor,
+    /// Who may send there over TCP and TLS.
+    pub allow: AllowList,
+    /// What handshakes are made with, for `tls://`.
+    pub tls: Option<Arc<TlsSettings>>,
 }
 
-/// What a receiver of streams listens on.
-pub enum StreamSocket {
-    /// `tcp://`, and `tls://` with what handshakes are made with.
-    Tcp(std::net::TcpListener, AllowList, Option<Arc<TlsSettings>>),
-    /// `unix://`
-    Unix(UnixListener),
-    /// `unixgram://`, and whether systemd holds it too
-    Unixgram(UnixDatagram, bool),
+impl StreamListener {
+    /// The same listener at another receiver.
+    ///
+    /// # Errors
+    /// As [`StreamDoor::try_clone`].
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let Self { number, door, allow, tls } = self;
+        Ok(Self { number: *number, door: door.try_clone()?, allow: allow.clone(), tls: tls.clone() })
+    }
 }
 
 /// What all receivers of streams share.
@@ -52,6 +57,8 @@ pub struct StreamContext {
     pub sequences: Arc<Sequences>,
     /// Receivers: each makes its share of the handshakes.
     pub receivers: usize,
+    /// Sleep before waiting in the kernel.
+    pub tick: Duration,
     /// Tells when to stop.
     pub stop: watch::Receiver<bool>,
 }
@@ -77,7 +84,7 @@ impl StreamReceiver {
     pub fn run(self) -> io::Result<()> {
         let Self { listeners, context, feed } = self;
         let read_bytes = Arc::new(AtomicUsize::new(0));
-        let runtime = runtime(context.limits.tick, Arc::clone(&read_bytes))?;
+        let runtime = runtime(context.tick, Arc::clone(&read_bytes))?;
         let block_age = feed.block_age();
         let tasks = LocalSet::new();
         let shared = Shared::new(
@@ -88,12 +95,12 @@ impl StreamReceiver {
             read_bytes,
         );
         let entered = runtime.enter();
-        for StreamListener { number, socket } in listeners {
+        for StreamListener { number, door, allow, tls } in listeners {
             let stop = context.stop.clone();
-            let door = match socket {
-                StreamSocket::Tcp(socket, allow, tls) => Door::tcp(socket, allow, tls, context.receivers)?,
-                StreamSocket::Unix(socket) => Door::unix(socket)?,
-                StreamSocket::Unixgram(socket, is_shared) => {
+            let door = match door {
+                StreamDoor::Tcp(socket) => Door::tcp(socket, allow, tls, context.receivers)?,
+                StreamDoor::Unix(socket) => Door::unix(socket)?,
+                StreamDoor::Unixgram(socket, is_shared) => {
                     tasks.spawn_local(LocalDatagrams::new(socket, is_shared, number, Rc::clone(&shared))?.run(stop));
                     continue;
                 }

@@ -37,9 +37,8 @@ const QUIET_BUFFER_BYTES_MIN: usize = 4 << 20;
 /// Full batches from one socket before the receiver looks after the others, and after time.
 const BATCHES_IN_A_ROW: usize = 16;
 
-/// Full batches from each socket before the kernel's times are taken, at most: more than the largest receive buffer holds
-/// of the smallest datagrams (832 B each), so that what came before they were stamped is through.
-const CHANGE_OVER_BATCHES: usize = (2 << 30) / 832 / BATCH;
+/// Full batches of the smallest datagrams (832 B each) that the largest receive buffer holds.
+const BUFFER_BATCHES_MAX: usize = (2 << 30) / 832 / BATCH;
 
 /// Time between looks at the kernel's drop counters, and at losses that no block holds yet: they are in one within a
 /// second.
@@ -186,13 +185,7 @@ impl UdpReceiver {
         if self.kernel_times_since_ns.is_some() || !self.steerer.wants_kernel_times() {
             return;
         }
-        for number in 0..self.sockets.len() {
-            for _ in 0..CHANGE_OVER_BATCHES / BATCHES_IN_A_ROW {
-                if !self.drain_socket(number).more {
-                    break;
-                }
-            }
-        }
+        self.drain_buffers();
         self.feed.flush();
         self.kernel_times_since_ns = Some(realtime_ns());
         self.steerer.note_stamping();
@@ -217,6 +210,18 @@ impl UdpReceiver {
                 self.sleep(self.tick.max(NO_BLOCK_SLEEP));
             } else if !more {
                 self.sleep(if received < QUIET_DATAGRAMS { self.quiet_tick } else { self.tick });
+            }
+        }
+    }
+
+    /// Takes what is in the sockets' buffers now. What comes meanwhile may never end, also when the doors are closed: one stays
+    /// open where the socket is not ours alone.
+    fn drain_buffers(&mut self) {
+        for number in 0..self.sockets.len() {
+            for _ in 0..BUFFER_BATCHES_MAX / BATCHES_IN_A_ROW {
+                if !self.drain_socket(number).more {
+                    break;
+                }
             }
         }
     }
@@ -252,18 +257,17 @@ impl UdpReceiver {
         self.feed.begin_batch();
         for index in 0..batch {
             let slot = self.ring.slot(index);
+            if !allow.permits(slot.address) {
+                counts.refused += slot.datagrams().count() as u64;
+                continue;
+            }
             let source = Source { address: Some(slot.address), port: slot.port, listener };
             let arrival = match (slot.arrived_ns, self.kernel_times_since_ns) {
                 (Some(ns), Some(since_ns)) => Arrival { ns: ns.max(since_ns), flags: Flags::KERNEL_TIME },
                 _ => now,
             };
-            let is_allowed = allow.permits(slot.address);
             for (payload, length) in slot.datagrams() {
                 let message = message_of(payload, length, self.message_bytes_max, source, arrival);
-                if !is_allowed {
-                    counts.refused += 1;
-                    continue;
-                }
                 self.numbered.note(source, message.payload);
                 while self.feed.offer_or_shed(&message) == Offered::NoBlock {
                     // The rest waits in the ring, and the kernel's buffer is the last reserve: it counts what it cannot
@@ -315,14 +319,7 @@ impl UdpReceiver {
     /// The doors are closed: takes what was there, and a tick later what was just being delivered.
     fn finish(mut self) {
         for _ in 0..2 {
-            for number in 0..self.sockets.len() {
-                // Bounded for a socket whose door stays open, because it is not ours alone.
-                for _ in 0..CHANGE_OVER_BATCHES / BATCHES_IN_A_ROW {
-                    if !self.drain_socket(number).more {
-                        break;
-                    }
-                }
-            }
+            self.drain_buffers();
             std::thread::sleep(self.tick.max(NO_BLOCK_SLEEP));
         }
         self.note_drops();

@@ -256,7 +256,8 @@ impl Rewriter {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             opened => opened.map_err(into_format)?,
         };
-        let segment = Segment::open(&*old, &mut Decoder::new().map_err(into_format)?)?;
+        let run_id = SegmentName::parse_file_name(&candidate.name).map(|(name, _)| name.run_id);
+        let segment = Segment::open_of(&*old, run_id, &mut Decoder::new().map_err(into_format)?)?;
         if !segment.sealed || !is_worth_rewriting(&segment, &goal) {
             return Ok(false);
         }

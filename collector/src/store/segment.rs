@@ -29,12 +29,39 @@ pub(crate) struct Progress {
     pub(crate) written_bytes: u64,
     /// Bytes that are known to be on disk.
     pub(crate) synced_bytes: u64,
-    /// Receive time of the oldest message that is not, ns since the Unix epoch.
-    pub(crate) oldest_unsynced_ns: Option<u64>,
+    /// Receive time of the oldest message among those that are not, ns since the Unix epoch.
+    oldest_written_ns: Option<u64>,
+    /// The same of the block that is being written: who reads the file may find it before it counts as written.
+    writing_ns: Option<u64>,
     /// The blocks that are not.
     pub(crate) kept: VecDeque<Box<KeptBlock>>,
     /// A sync has failed: the file is abandoned, and its writer writes the kept blocks to another.
     pub(crate) has_failed: bool,
+}
+
+impl Progress {
+    /// Receive time of the oldest message that the file may hold and that is not known to be on disk.
+    pub(crate) fn oldest_unsynced_ns(&self) -> Option<u64> {
+        self.oldest_written_ns.into_iter().chain(self.writing_ns).min()
+    }
+
+    /// Notes that the block which was being written now is, up to `end_bytes`.
+    fn note_written(&mut self, block: Box<KeptBlock>, end_bytes: u64) {
+        self.written_bytes = end_bytes;
+        self.writing_ns = None;
+        self.oldest_written_ns = self.oldest_written_ns.into_iter().chain([block.entry.received_min_ns]).min();
+        self.kept.push_back(block);
+    }
+
+    /// Notes that what was written up to `end_bytes` is on disk, and returns the blocks among it.
+    pub(crate) fn note_synced(&mut self, end_bytes: u64) -> VecDeque<Box<KeptBlock>> {
+        self.synced_bytes = end_bytes;
+        let synced =
+            self.kept.partition_point(|block| block.entry.offset + block.bytes.len() as u64 <= self.synced_bytes);
+        let unsynced = self.kept.split_off(synced);
+        self.oldest_written_ns = unsynced.iter().map(|block| block.entry.received_min_ns).min();
+        std::mem::replace(&mut self.kept, unsynced)
+    }
 }
 
 impl SegmentHandle {
@@ -109,16 +136,14 @@ impl OpenSegment {
         listeners: &[String],
     ) -> Result<(), (io::Error, Box<KeptBlock>)> {
         let offset = self.builder.bytes();
+        self.handle.progress().writing_ns = Some(block.entry.received_min_ns);
         if let Err(error) = self.write_or_cut(&block.bytes, offset) {
+            self.handle.progress().writing_ns = None;
             return Err((error, block));
         }
         block.entry.offset = offset;
         self.builder.add(block.entry, &block.sources, listeners, &block.losses);
-        let mut progress = self.handle.progress();
-        progress.written_bytes = self.builder.bytes();
-        let oldest_ns = progress.oldest_unsynced_ns.get_or_insert(block.entry.received_min_ns);
-        *oldest_ns = block.entry.received_min_ns.min(*oldest_ns);
-        progress.kept.push_back(block);
+        self.handle.progress().note_written(block, self.builder.bytes());
         Ok(())
     }
 
@@ -149,30 +174,42 @@ impl OpenSegment {
 
 #[cfg(test)]
 mod tests {
-    use logboom_segment::{PriSet, RunId};
+    use logboom_segment::Compression;
 
     use super::*;
     use crate::store::storage::DiskFile;
+
+    #[test]
+    fn a_message_is_unsynced_from_before_it_can_be_read_until_a_sync_that_began_later_is_over() {
+        let mut progress = Progress::default();
+        let kept = |offset, received_min_ns| {
+            let entry = BlockEntry { offset, received_min_ns, ..BlockEntry::default() };
+            let (bytes, sources, losses) = (vec![0; 10], Vec::new(), Vec::new());
+            Box::new(KeptBlock { bytes, compression: Compression::Level, entry, sources, losses })
+        };
+        progress.writing_ns = Some(5);
+        assert_eq!(progress.oldest_unsynced_ns(), Some(5), "it may be in the file by now");
+        assert!(progress.note_synced(0).is_empty());
+        assert_eq!(progress.oldest_unsynced_ns(), Some(5), "a sync that began before it was written");
+        progress.note_written(kept(0, 5), 10);
+        progress.note_written(kept(10, 3), 20);
+        progress.writing_ns = Some(4);
+        assert_eq!(progress.oldest_unsynced_ns(), Some(3), "blocks of several receivers, in no order");
+        assert_eq!(progress.note_synced(10).len(), 1);
+        assert_eq!(progress.oldest_unsynced_ns(), Some(3));
+        assert_eq!(progress.note_synced(20).len(), 1);
+        assert_eq!(progress.oldest_unsynced_ns(), Some(4));
+        progress.note_written(kept(20, 4), 30);
+        assert_eq!(progress.note_synced(30).len(), 1);
+        assert_eq!(progress.oldest_unsynced_ns(), None);
+    }
 
     #[test]
     fn a_file_is_never_older_than_its_latest_message_also_after_the_clock_was_set_back() {
         let directory = tempfile::tempdir().unwrap();
         let file = DiskFile::create(&directory.path().join("file")).unwrap();
         let written = file.modified().unwrap();
-        let block = |received_max_ns| BlockEntry {
-            offset: 0,
-            data_bytes: 0,
-            meta_bytes: 0,
-            content_bytes: 0,
-            messages: 1,
-            run_id: RunId(1),
-            receiver: 0,
-            sequence_first: 0,
-            sequence_last: 0,
-            received_min_ns: 0,
-            received_max_ns,
-            pris: PriSet::default(),
-        };
+        let block = |received_max_ns| BlockEntry { received_max_ns, ..BlockEntry::default() };
         let now = UNIX_EPOCH + Duration::from_secs(1_000_000);
         set_time_of_latest(&file, &[block(1), block(999_999_000_000_000)], now).unwrap();
         assert_eq!(file.modified().unwrap(), written, "the clock goes as it should");

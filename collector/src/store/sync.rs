@@ -8,7 +8,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
 use super::rewrite::{Candidate, SealedSender};
 use super::segment::SegmentHandle;
-use super::unsynced::{Unsynced, take_synced};
+use super::unsynced::Unsynced;
 use super::volumes::Volumes;
 use crate::config::Sync;
 use crate::telemetry::StoreTimes;
@@ -29,8 +29,6 @@ pub(crate) enum SyncOrder {
 pub struct Syncer {
     orders: Receiver<SyncOrder>,
     policy: Sync,
-    /// Those that are written to, or not settled yet.
-    segments: Vec<Arc<SegmentHandle>>,
     volumes: Arc<Volumes>,
     unsynced: Arc<Unsynced>,
     times: StoreTimes,
@@ -59,16 +57,16 @@ impl Syncer {
         sealed: SealedSender,
     ) -> (Self, SyncSender) {
         let (sender, orders) = unbounded();
-        (Self { orders, policy, segments: Vec::new(), volumes, unsynced, times, sealed }, SyncSender(sender))
+        (Self { orders, policy, volumes, unsynced, times, sealed }, SyncSender(sender))
     }
 
     /// Syncs until the last writer is gone.
-    pub fn run(mut self) {
+    pub fn run(self) {
         let interval = self.policy.interval();
         let mut next = Instant::now() + interval;
         loop {
             match self.orders.recv_timeout(next.saturating_duration_since(Instant::now())) {
-                Ok(SyncOrder::Begun(segment)) => self.begin(segment),
+                Ok(SyncOrder::Begun(segment)) => _ = make_name_last(&segment),
                 Ok(SyncOrder::Sealed(segment)) => self.complete(&segment),
                 Ok(SyncOrder::GivenUp(segment)) => self.end(&segment),
                 Ok(SyncOrder::Now) | Err(RecvTimeoutError::Timeout) => {
@@ -81,22 +79,14 @@ impl Syncer {
         self.sync_all();
     }
 
-    fn begin(&mut self, segment: Arc<SegmentHandle>) {
-        // Its name must last before anything in it is said to.
-        make_name_last(&segment);
-        self.segments.push(segment);
-    }
-
     fn sync_all(&self) {
         self.unsynced.sync_begins();
-        self.publish_age();
-        for segment in &self.segments {
+        for segment in self.unsynced.segments() {
             match self.policy {
-                Sync::None => self.let_go(segment),
-                Sync::Block | Sync::Every(_) => _ = self.sync(segment),
+                Sync::None => self.let_go(&segment),
+                Sync::Block | Sync::Every(_) => _ = self.sync(&segment),
             }
         }
-        self.publish_age();
     }
 
     /// Nothing is synced before the segment is sealed: there is no knowing what would have to be written again.
@@ -112,15 +102,15 @@ impl Syncer {
             return false;
         }
         // What is written from here on is for the next sync.
-        let (written_bytes, oldest_unsynced_ns) = {
-            let mut progress = segment.progress();
+        let written_bytes = {
+            let progress = segment.progress();
             if progress.has_failed {
                 return false;
             }
             if progress.written_bytes == progress.synced_bytes {
                 return true;
             }
-            (progress.written_bytes, progress.oldest_unsynced_ns.take())
+            progress.written_bytes
         };
         let begun = Instant::now();
         let synced = segment.file.sync();
@@ -129,13 +119,11 @@ impl Syncer {
         match &synced {
             Ok(()) => {
                 self.volumes.note_synced(&segment.storage);
-                progress.synced_bytes = written_bytes;
-                take_synced(&mut progress.kept, written_bytes).for_each(|block| self.unsynced.release(*block));
+                progress.note_synced(written_bytes).into_iter().for_each(|block| self.unsynced.release(*block));
             }
             Err(error) => {
                 self.volumes.note_sync_failure(&segment.storage, Instant::now());
                 progress.has_failed = true;
-                progress.oldest_unsynced_ns = oldest_unsynced_ns.or(progress.oldest_unsynced_ns);
                 tracing::error!(
                     "syncing {}: {error}; it is given up, and what is not known to be on disk is written to another file",
                     segment.open_path().display(),
@@ -145,7 +133,7 @@ impl Syncer {
         synced.is_ok()
     }
 
-    fn complete(&mut self, segment: &Arc<SegmentHandle>) {
+    fn complete(&self, segment: &Arc<SegmentHandle>) {
         if self.sync(segment) {
             let storage = &segment.storage;
             let renamed = storage.rename(&segment.open_name(), &segment.sealed_name());
@@ -162,20 +150,13 @@ impl Syncer {
         self.end(segment);
     }
 
-    /// Forgets a segment, unless its writer has still to save what it holds.
-    fn end(&mut self, segment: &Arc<SegmentHandle>) {
+    fn end(&self, segment: &Arc<SegmentHandle>) {
         self.sync(segment);
-        self.segments.retain(|known| !Arc::ptr_eq(known, segment) || !segment.is_settled());
-        self.publish_age();
-    }
-
-    fn publish_age(&self) {
-        let oldest = self.segments.iter().filter_map(|segment| segment.progress().oldest_unsynced_ns).min();
-        self.times.set_oldest_unsynced_ns(oldest);
+        self.unsynced.end_segment(segment);
     }
 }
 
-/// Whether a segment's name lasts. Tried again before each of its syncs.
+/// Whether a segment's name lasts: before that, nothing in it is said to. Tried again before each of its syncs.
 fn make_name_last(segment: &SegmentHandle) -> bool {
     if segment.has_lasting_name.load(Ordering::Acquire) {
         return true;

@@ -1,11 +1,14 @@
-//! Encoded blocks, kept in memory until they are known to be on disk: what a failed sync leaves in doubt is written again
-//! from here. Bounded; the buffers are used again, so that nothing is allocated block by block.
+//! What is written and not known to be on disk. Its encoded blocks are kept in memory: what a failed sync leaves in doubt is
+//! written again from here. Bounded; the buffers are used again, so that nothing is allocated block by block.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use logboom_segment::{BlockEntry, Compression, Loss, Source};
+use logboom_udp::clock::realtime_ns;
+
+use super::segment::SegmentHandle;
 
 /// A block as it was written.
 #[derive(Debug)]
@@ -17,13 +20,14 @@ pub(crate) struct KeptBlock {
     pub(crate) losses: Vec<Loss>,
 }
 
-/// The bound on all kept blocks, and their buffers when they are not in use.
-#[derive(Debug)]
+/// The bound on all kept blocks, their buffers when they are not in use, and the segments that they are in.
 pub struct Unsynced {
     limit_bytes: usize,
     held_bytes: AtomicUsize,
     sync_is_asked: AtomicBool,
     free: Mutex<Free>,
+    /// Those that are written to, or not settled yet.
+    segments: Mutex<Vec<Arc<SegmentHandle>>>,
 }
 
 /// Apart, because a buffer that once held a plain block takes its memory for good: with a compressed one in it, it would
@@ -56,7 +60,40 @@ impl Unsynced {
             held_bytes: AtomicUsize::new(0),
             sync_is_asked: AtomicBool::new(false),
             free: Mutex::default(),
+            segments: Mutex::default(),
         }
+    }
+
+    /// Receive time of the oldest message that a file may hold and that is not known to be on disk, ns since the Unix epoch.
+    ///
+    /// For who has read a message in a file, and asks after that: if it was received before this time, or there is none, it is
+    /// synced. A block counts before its write begins, and so does the segment that it is the first of; until a sync of that
+    /// file is over that began when all of the block was written; or, where that failed, until all of it is written to
+    /// another file, where it counts too by then. With `store.sync = "none"` that is when the segment is complete.
+    #[must_use]
+    pub fn oldest_ns(&self) -> Option<u64> {
+        self.lock_segments().iter().filter_map(|segment| segment.progress().oldest_unsynced_ns()).min()
+    }
+
+    /// Age of that message, zero where there is none.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        Duration::from_nanos(self.oldest_ns().map_or(0, |oldest_ns| realtime_ns().saturating_sub(oldest_ns)))
+    }
+
+    /// Notes a segment, before anything is written to it.
+    pub(crate) fn begin_segment(&self, segment: Arc<SegmentHandle>) {
+        self.lock_segments().push(segment);
+    }
+
+    /// The segments that are written to, or not settled yet.
+    pub(crate) fn segments(&self) -> Vec<Arc<SegmentHandle>> {
+        self.lock_segments().clone()
+    }
+
+    /// Forgets a segment that nothing more is written to, unless its writer has still to save what it holds.
+    pub(crate) fn end_segment(&self, segment: &Arc<SegmentHandle>) {
+        self.lock_segments().retain(|known| !Arc::ptr_eq(known, segment) || !segment.is_settled());
     }
 
     /// Bytes kept now.
@@ -112,19 +149,11 @@ impl Unsynced {
         }
     }
 
-    fn lock_free(&self) -> std::sync::MutexGuard<'_, Free> {
+    fn lock_free(&self) -> MutexGuard<'_, Free> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// Takes the blocks from the front of `kept` that end at or before `synced_bytes` of their file.
-pub(crate) fn take_synced(
-    kept: &mut VecDeque<Box<KeptBlock>>,
-    synced_bytes: u64,
-) -> impl Iterator<Item = Box<KeptBlock>> {
-    std::iter::from_fn(move || {
-        let first = kept.front()?;
-        let is_synced = first.entry.offset + first.bytes.len() as u64 <= synced_bytes;
-        if is_synced { kept.pop_front() } else { None }
-    })
+    fn lock_segments(&self) -> MutexGuard<'_, Vec<Arc<SegmentHandle>>> {
+        self.segments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

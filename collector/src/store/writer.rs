@@ -302,6 +302,7 @@ impl Writer {
         // A failed one leaves only when what it held is safe, which may be in a caller's hands just now.
         self.unsettled.retain(|handle| handle.progress().has_failed || !handle.is_settled());
         self.unsettled.push(Arc::clone(&segment.handle));
+        self.context.unsynced.begin_segment(Arc::clone(&segment.handle));
         self.context.sync.send(SyncOrder::Begun(Arc::clone(&segment.handle)));
         Ok(segment)
     }

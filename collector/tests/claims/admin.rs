@@ -10,6 +10,7 @@ fn health_readiness_status_and_ledger_are_served() {
     assert_eq!(status["listeners"], serde_json::json!(listeners));
     assert_eq!(status["admin"], format!("http://{}", collector.admin));
     assert_eq!(status["pid"], collector.child.id());
+    assert!(status["cpu_seconds"].as_f64() > Some(0.0) && status["rss_bytes"].as_u64() > Some(1 << 20), "{status:#}");
     assert_eq!(collector.ledger()["received"], 0);
     collector.stop();
 }

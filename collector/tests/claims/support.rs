@@ -11,7 +11,7 @@ use logboom_segment::{BlockRef, Decoder, Direction, Flags, Merge, Rows, Segment,
 use serde_json::Value;
 
 /// Longest wait for anything: far beyond what a busy machine needs.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn logboom() -> Command {
     Command::new(env!("CARGO_BIN_EXE_logboom"))

@@ -1,4 +1,4 @@
-//! The two clocks of a message: when it came, and how long ago that truly is.
+//! The two clocks of a message: when it came, and how long ago that truly is. And what this process has used.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,9 +11,21 @@ pub fn realtime_ns() -> u64 {
 /// Time since boot, suspend included, ns (CLOCK_BOOTTIME, clock_gettime(2)): never set, never stepped.
 #[must_use]
 pub fn boot_ns() -> u64 {
+    clock_ns(libc::CLOCK_BOOTTIME)
+}
+
+/// Processor time of all threads of this process so far, the kernel's for it included, ns (CLOCK_PROCESS_CPUTIME_ID,
+/// clock_gettime(2)).
+#[must_use]
+pub fn process_cpu_ns() -> u64 {
+    clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+/// One of the clocks that every kernel has since Linux 2.6.39.
+fn clock_ns(clock: libc::clockid_t) -> u64 {
     // SAFETY: all-zero bytes are a valid timespec.
     let mut time = unsafe { std::mem::zeroed::<libc::timespec>() };
-    // SAFETY: the kernel writes one timespec. It cannot fail: the clock exists since Linux 2.6.39.
-    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+    // SAFETY: the kernel writes one timespec. It cannot fail for a clock that exists.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
