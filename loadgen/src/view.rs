@@ -1,29 +1,39 @@
-//! What a run looks like while it goes on: a line a second for a ticket, or a JSON object a second for a program.
-//! `docs/loadgen.md` describes both.
+//! What a run looks like while it goes on: a block at the foot of a terminal, a line a second for a ticket, or a JSON
+//! object a second for a program. `docs/loadgen.md` describes all three.
 //!
 //! Whoever watches a run fills a [`Frame`] from counters and shows it, from a thread that is not the sender's: a terminal
 //! may make a writer wait. What is written follows from frames alone; there is no other clock.
 //!
 //! * `wording`: figures as people read them, and text of others made harmless;
-//! * `rows`: what is said below the rates, at the end;
+//! * `rows`: what is said below the rates, to both kinds of people;
 //! * `plain`: lines;
-//! * `json`: objects.
+//! * `json`: objects;
+//! * `history`: the rates of the last seconds;
+//! * `terminal`: frame and history to cells;
+//! * `painter`: cells to a terminal, always over the block before.
 
+mod history;
 mod json;
+mod painter;
 mod plain;
 mod rows;
+mod terminal;
 mod wording;
 
-use std::io::{self, Write};
+use std::ffi::OsStr;
+use std::io::{self, IsTerminal, Write};
 use std::str::FromStr;
 
+use ratatui::layout::Size;
 use serde::{Serialize, Serializer};
+use terminal_size::{Height, Width, terminal_size_of};
 
 use crate::quality::Pacing;
 use plain::Plain;
+use terminal::Terminal;
 
-/// Time between two frames that are shown.
-const INTERVAL_SECONDS: f64 = 1.0;
+/// The terminal that is assumed where there is none to ask.
+const SIZE_UNKNOWN: Size = Size { width: 80, height: 24 };
 
 /// A run at one moment: all that a view shows, and the fields of a JSON line. Counts are since the start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -101,6 +111,8 @@ fn as_object<S: Serializer>(places: &[(String, u64)], serializer: S) -> Result<S
 /// How a run is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
+    /// A block that is drawn again in its place.
+    Terminal,
     /// A line a second.
     Plain,
     /// A JSON object a second.
@@ -110,12 +122,30 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// What suits standard error: a block on a terminal, else lines.
+    #[must_use]
+    pub fn auto() -> Self {
+        Self::suited(io::stderr().is_terminal(), std::env::var_os("TERM").as_deref())
+    }
+
+    /// A terminal that is called `dumb` cannot move its cursor (terminfo(5)).
+    fn suited(is_terminal: bool, name: Option<&OsStr>) -> Self {
+        if is_terminal && name.is_some_and(|name| name != "dumb") { Self::Terminal } else { Self::Plain }
+    }
+
     /// Where it belongs: JSON lines on standard output, to be piped; what is for people on standard error.
     #[must_use]
     pub fn output(self) -> Box<dyn Write + Send> {
         match self {
             Self::Json => Box::new(io::stdout()),
-            Self::Plain | Self::Quiet => Box::new(io::stderr()),
+            Self::Terminal | Self::Plain | Self::Quiet => Box::new(io::stderr()),
+        }
+    }
+
+    fn interval_seconds(self) -> f64 {
+        match self {
+            Self::Terminal => 0.1,
+            Self::Plain | Self::Json | Self::Quiet => 1.0,
         }
     }
 }
@@ -125,10 +155,12 @@ impl FromStr for Mode {
 
     fn from_str(name: &str) -> Result<Self, String> {
         match name {
+            "auto" => Ok(Self::auto()),
+            "terminal" => Ok(Self::Terminal),
             "plain" => Ok(Self::Plain),
             "json" => Ok(Self::Json),
             "quiet" => Ok(Self::Quiet),
-            _ => Err("write plain, json or quiet".into()),
+            _ => Err("write auto, terminal, plain, json or quiet".into()),
         }
     }
 }
@@ -136,6 +168,7 @@ impl FromStr for Mode {
 /// Shows one run.
 pub struct View<W> {
     form: Form,
+    interval_seconds: f64,
     /// Frames before then are passed over.
     next_seconds: f64,
     out: W,
@@ -144,28 +177,34 @@ pub struct View<W> {
 }
 
 enum Form {
+    Terminal(Terminal),
     Plain(Plain),
     Json,
     Quiet,
 }
 
 impl<W: Write> View<W> {
-    /// A view that writes to `out`; see [`Mode::output`].
+    /// A view that writes to `out`; see [`Mode::output`]. A terminal is drawn without colour where `NO_COLOR` is set and
+    /// not empty (no-color.org).
     #[must_use]
     pub fn new(mode: Mode, out: W) -> Self {
-        let form = match mode {
-            Mode::Plain => Form::Plain(Plain::default()),
-            Mode::Json => Form::Json,
-            Mode::Quiet => Form::Quiet,
+        let (form, next_seconds) = match mode {
+            Mode::Terminal => {
+                let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+                (Form::Terminal(Terminal::new(colour)), 0.0)
+            }
+            Mode::Plain => (Form::Plain(Plain::default()), mode.interval_seconds()),
+            Mode::Json => (Form::Json, mode.interval_seconds()),
+            Mode::Quiet => (Form::Quiet, mode.interval_seconds()),
         };
-        Self { form, next_seconds: INTERVAL_SECONDS, out, failed: None }
+        Self { form, interval_seconds: mode.interval_seconds(), next_seconds, out, failed: None }
     }
 
-    /// Shows `frame` if it is time, by the frame's own: once a second. An output that
+    /// Shows `frame` if it is time, by the frame's own: ten times a second on a terminal, else once. An output that
     /// takes nothing any more ends the view, never the run.
     pub fn show(&mut self, frame: &Frame) {
         if frame.elapsed_seconds >= self.next_seconds {
-            self.next_seconds = ((frame.elapsed_seconds / INTERVAL_SECONDS).floor() + 1.0) * INTERVAL_SECONDS;
+            self.next_seconds = ((frame.elapsed_seconds / self.interval_seconds).floor() + 1.0) * self.interval_seconds;
             self.write(frame, false);
         }
     }
@@ -184,6 +223,7 @@ impl<W: Write> View<W> {
             return;
         }
         let text = match &mut self.form {
+            Form::Terminal(terminal) => Ok(terminal.text(frame, size())),
             Form::Plain(plain) => Ok(plain.text(frame, finished)),
             Form::Json => json::text(frame, finished),
             Form::Quiet => return,
@@ -192,6 +232,10 @@ impl<W: Write> View<W> {
         let written = text.and_then(|text| self.out.write_all(text.as_bytes())).and_then(|()| self.out.flush());
         self.failed = written.err();
     }
+}
+
+fn size() -> Size {
+    terminal_size_of(io::stderr()).map_or(SIZE_UNKNOWN, |(Width(width), Height(height))| Size { width, height })
 }
 
 #[cfg(test)]
@@ -287,7 +331,8 @@ mod tests {
     }
 
     #[test]
-    fn a_view_writes_once_a_second() {
+    fn a_view_writes_at_most_ten_times_a_second_and_a_line_once() {
+        assert_eq!(written(Mode::Terminal, 1000), 31);
         assert_eq!(written(Mode::Plain, 1000), 3);
         assert_eq!(written(Mode::Json, 10), 3);
         assert_eq!(written(Mode::Quiet, 10), 0);
@@ -312,5 +357,15 @@ mod tests {
         let ended = view.finish(&Frame { elapsed_seconds: 3.0, ..good() });
         assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         assert_eq!(gone.0, 1);
+    }
+
+    #[test]
+    fn the_block_is_for_terminals_that_can_move_their_cursor() {
+        assert_eq!(Mode::suited(true, Some(OsStr::new("xterm"))), Mode::Terminal);
+        assert_eq!(Mode::suited(true, Some(OsStr::new("dumb"))), Mode::Plain);
+        assert_eq!(Mode::suited(true, None), Mode::Plain);
+        assert_eq!(Mode::suited(false, Some(OsStr::new("xterm"))), Mode::Plain);
+        assert_eq!("json".parse(), Ok(Mode::Json));
+        assert!("tui".parse::<Mode>().unwrap_err().contains("auto, terminal, plain, json or quiet"));
     }
 }

@@ -1,4 +1,4 @@
-//! What is said below the rates at the end of the plain lines: first what decides whether to believe
+//! What is said below the rates, on a terminal and at the end of the plain lines: first what decides whether to believe
 //! the rest, then where the missing ones went.
 
 use super::Frame;
@@ -11,6 +11,8 @@ pub(super) const LABEL_COLUMNS: usize = 10;
 pub(super) struct Row {
     pub(super) label: &'static str,
     pub(super) text: String,
+    /// Whether it is bad news.
+    pub(super) alarm: bool,
 }
 
 /// The rows of `frame`, six at most, the most important first.
@@ -23,7 +25,7 @@ pub(super) fn rows(frame: &Frame) -> impl Iterator<Item = Row> {
 fn generator(frame: &Frame) -> Row {
     let fault = frame.generator_fault.as_ref();
     let text = fault.map_or_else(|| "OK".into(), |fault| format!("INVALID: {}", visible(fault)));
-    Row { label: "generator", text }
+    Row { label: "generator", text, alarm: fault.is_some() }
 }
 
 fn missing(frame: &Frame) -> Option<Row> {
@@ -37,11 +39,11 @@ fn missing(frame: &Frame) -> Option<Row> {
             places.collect::<Vec<_>>().join("  ")
         }
     };
-    Some(Row { label: "missing", text })
+    Some(Row { label: "missing", text, alarm: true })
 }
 
 fn hint(frame: &Frame) -> Option<Row> {
-    frame.hint.as_ref().map(|hint| Row { label: "hint", text: visible(hint) })
+    frame.hint.as_ref().map(|hint| Row { label: "hint", text: visible(hint), alarm: false })
 }
 
 fn lag(frame: &Frame) -> Row {
@@ -53,7 +55,7 @@ fn lag(frame: &Frame) -> Row {
     let tx = frame.sender_cpu_ns_per_message;
     let rx = frame.receiver_cpu_ns_per_message.map_or_else(String::new, |ns| format!(" rx {ns:.0}"));
     let text = format!("{lag}  group p99 {group}  cpu tx {tx:.0}{rx} ns each");
-    Row { label: "lag", text }
+    Row { label: "lag", text, alarm: false }
 }
 
 fn latency(frame: &Frame) -> Option<Row> {
@@ -61,7 +63,7 @@ fn latency(frame: &Frame) -> Option<Row> {
     let [p50, p90, p99, p999, max] =
         [latency.p50, latency.p90, latency.p99, latency.p999, latency.max].map(milliseconds);
     let text = format!("p50 {p50}  p90 {p90}  p99 {p99}  p99.9 {p999}  max {max} ms");
-    Some(Row { label: "latency", text })
+    Some(Row { label: "latency", text, alarm: false })
 }
 
 fn arrival(frame: &Frame) -> Row {
@@ -76,7 +78,7 @@ fn arrival(frame: &Frame) -> Row {
     if frame.received.is_none() {
         text.push_str("  (what comes is not counted)");
     }
-    Row { label: "arrival", text }
+    Row { label: "arrival", text, alarm: false }
 }
 
 #[cfg(test)]

@@ -40,6 +40,13 @@ pub(super) fn share(ratio: f64) -> String {
     }
 }
 
+/// A time as a clock shows it: `00:18`, `1:00:00`.
+pub(super) fn clock(seconds: f64) -> String {
+    let seconds = seconds as u64;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes:02}:{seconds:02}") }
+}
+
 /// Milliseconds, in two digits or all that stand before the point: `0.31`, `7.8`, `88`.
 pub(super) fn milliseconds(ms: f64) -> String {
     match ms {
@@ -105,6 +112,7 @@ mod tests {
 
     #[test]
     fn times_are_short() {
+        assert_eq!([0.0, 18.9, 3_599.0, 3_600.0].map(clock), ["00:00", "00:18", "59:59", "1:00:00"]);
         let said = [0.0, 0.314, 0.996, 7.81, 9.96, 88.0, 12_345.6].map(milliseconds);
         assert_eq!(said, ["0.00", "0.31", "1.0", "7.8", "10", "88", "12,346"]);
     }
