@@ -11,7 +11,8 @@
 //! * [`run`]: one run from plan to report;
 //! * `report`: what was planned and sent, as `run.json`;
 //! * [`sink`]: reference receivers, to compare a collector with;
-//! * [`verify`]: stored, lost, duplicated, reordered, corrupted.
+//! * [`verify`]: stored, lost, duplicated, reordered, corrupted;
+//! * [`view`]: what a run looks like while it goes on.
 
 #![forbid(unsafe_code)]
 
@@ -33,5 +34,6 @@ pub mod sender;
 pub mod sink;
 
 pub mod verify;
+pub mod view;
 
 mod values;
