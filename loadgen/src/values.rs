@@ -23,15 +23,21 @@ pub(crate) fn parse_count(text: &str) -> Result<u64, String> {
     count.map(|count| count as u64).ok_or_else(|| "write a whole number of messages, such as 500, 200k or 1M".into())
 }
 
+/// What stands behind a number of messages, as a power of ten.
+pub(crate) const MULTIPLES: &[(&str, i32)] = &[("", 0), ("k", 3), ("M", 6)];
+
 /// A number, with k or M behind it for a thousand or a million.
 pub(crate) fn parse_multiple(text: &str) -> Option<f64> {
-    let (digits, factor) = match text.as_bytes() {
-        [.., b'k'] => (&text[..text.len() - 1], 1e3),
-        [.., b'M'] => (&text[..text.len() - 1], 1e6),
-        _ => (text, 1.0),
-    };
-    let number = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    digits.parse::<f64>().ok().filter(|_| number).map(|value| value * factor)
+    parse_scaled(text, MULTIPLES)
+}
+
+/// A number with one of `suffixes` behind it, each a power of ten: the decimal number is read with its exponent, so that
+/// 0.57 % is the very number that 57 / 10,000 is, which 0.57 times 0.01 is not.
+pub(crate) fn parse_scaled(text: &str, suffixes: &[(&str, i32)]) -> Option<f64> {
+    let digits = text.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
+    let (digits, suffix) = text.split_at(digits);
+    let (_, exponent) = suffixes.iter().find(|(known, _)| *known == suffix)?;
+    format!("{digits}e{exponent}").parse().ok().filter(|value: &f64| value.is_finite())
 }
 
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -52,6 +58,8 @@ mod tests {
         for text in ["", "k", "-1", "1e3", "0", "inf", "nan", "1 k"] {
             assert!(parse_rate(text).is_err(), "{text}");
         }
+        assert_eq!(parse_scaled("0.57%", &[("%", -2)]), Some(57.0 / 10_000.0));
+        assert_eq!(parse_scaled(&"9".repeat(400), MULTIPLES), None);
         assert!(parse_count("1.5").is_err() && parse_count("0").is_err());
         assert!(parse_duration("10").is_err() && parse_duration("0s").is_err());
     }
