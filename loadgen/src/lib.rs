@@ -10,6 +10,7 @@
 //! * [`sender`]: one sending thread; [`quality`]: how good it was;
 //! * [`run`]: one run from plan to report;
 //! * `report`: what was planned and sent, as `run.json`;
+//! * [`figures`]: what is told of a run, by name and unit; [`threshold`]: what it must keep; pure;
 //! * [`sink`]: reference receivers, to compare a collector with;
 //! * [`verify`]: stored, lost, duplicated, reordered, corrupted;
 //! * [`view`]: what a run looks like while it goes on.
@@ -30,6 +31,9 @@ pub mod quality;
 pub mod report;
 pub mod run;
 pub mod sender;
+
+pub mod figures;
+pub mod threshold;
 
 pub mod sink;
 
