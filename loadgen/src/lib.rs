@@ -10,7 +10,7 @@
 //! * [`sender`]: one sending thread; [`quality`]: how good it was;
 //! * [`run`]: one run from plan to report;
 //! * `report`: what was planned and sent, as `run.json`;
-//! * [`figures`]: what is told of a run, by name and unit; [`threshold`]: what it must keep; pure;
+//! * [`figures`]: what is told of a run, by name and unit; [`threshold`] and [`baseline`]: what it must keep; pure;
 //! * [`sink`]: reference receivers, to compare a collector with;
 //! * [`verify`]: stored, lost, duplicated, reordered, corrupted;
 //! * [`view`]: what a run looks like while it goes on.
@@ -32,6 +32,7 @@ pub mod report;
 pub mod run;
 pub mod sender;
 
+pub mod baseline;
 pub mod figures;
 pub mod threshold;
 
