@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod plan;
+mod report;
 mod run;
 mod sink;
 mod verify;
@@ -28,6 +29,8 @@ struct Cli {
 enum Command {
     /// Send numbered messages at a steady rate.
     Run(Box<run::Run>),
+    /// Show runs side by side, judge them by thresholds, and compare them with an older one.
+    Report(report::ReportArguments),
     /// Receive and do as little as can be done: what a collector is compared with. Ends on SIGINT or SIGTERM.
     Sink(sink::SinkArguments),
     /// Find the messages of a run again, and say exactly which are missing.
@@ -39,6 +42,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(command) => run::execute(&command),
+        Command::Report(command) => report::execute(&command),
         Command::Sink(command) => sink::execute(&command),
         Command::Verify(command) => verify::execute(&command),
     };

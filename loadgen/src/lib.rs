@@ -11,6 +11,7 @@
 //! * [`run`]: one run from plan to report;
 //! * `report`: what was planned and sent, as `run.json`;
 //! * [`figures`]: what is told of a run, by name and unit; [`threshold`] and [`baseline`]: what it must keep; pure;
+//! * [`report::judged`]: runs judged, and told as Markdown, CSV or JUnit XML;
 //! * [`sink`]: reference receivers, to compare a collector with;
 //! * [`verify`]: stored, lost, duplicated, reordered, corrupted;
 //! * [`view`]: what a run looks like while it goes on.

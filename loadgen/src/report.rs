@@ -9,6 +9,11 @@ use crate::quality::Pacing;
 use crate::schedule::Profile;
 use crate::send::{Framing, Overflow, Trouble};
 
+pub mod csv;
+pub mod judged;
+pub mod junit;
+pub mod markdown;
+
 /// The only schema there is.
 pub const SCHEMA: &str = "loadgen.run/1";
 

@@ -4,6 +4,7 @@
 //! * `sending`: what `run` says it sent is what arrives, on schedule and in order;
 //! * `local`: the same over sockets of this machine, where a full queue makes the sender wait;
 //! * `tls`: the same encrypted, to the collector that was meant and to no other;
+//! * `report`: runs are told in every format as the golden files say, and judged by exit code;
 //! * `refusals`: bad input and broken plans have their own exit codes and one clear line.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -14,6 +15,7 @@ mod claims {
     mod delivery;
     mod local;
     mod refusals;
+    mod report;
     mod sending;
     mod tls;
 }
