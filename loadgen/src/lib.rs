@@ -12,6 +12,7 @@
 //! * `report`: what was planned and sent, as `run.json`;
 //! * [`sink`]: reference receivers, to compare a collector with;
 //! * [`verify`]: stored, lost, duplicated, reordered, corrupted;
+//! * [`observe`]: counters of the machine, of the collector's sockets and process, and of the collector itself;
 //! * [`view`]: what a run looks like while it goes on.
 
 #![forbid(unsafe_code)]
@@ -33,6 +34,7 @@ pub mod sender;
 
 pub mod sink;
 
+pub mod observe;
 pub mod verify;
 pub mod view;
 
