@@ -13,6 +13,7 @@
 //! * [`sink`]: reference receivers, to compare a collector with;
 //! * [`verify`]: stored, lost, duplicated, reordered, corrupted;
 //! * [`observe`]: counters of the machine, of the collector's sockets and process, and of the collector itself;
+//! * [`ledger`]: where each message ended, and one sentence about it; pure;
 //! * [`view`]: what a run looks like while it goes on.
 
 #![forbid(unsafe_code)]
@@ -34,6 +35,7 @@ pub mod sender;
 
 pub mod sink;
 
+pub mod ledger;
 pub mod observe;
 pub mod verify;
 pub mod view;
