@@ -14,6 +14,8 @@
 //! * [`report::judged`]: runs judged, and told as Markdown, CSV or JUnit XML;
 //! * [`sink`]: reference receivers, to compare a collector with;
 //! * [`verify`]: stored, lost, duplicated, reordered, corrupted;
+//! * [`observe`]: counters of the machine, of the collector's sockets and process, and of the collector itself;
+//! * [`ledger`]: where each message ended, and one sentence about it; pure;
 //! * [`view`]: what a run looks like while it goes on.
 
 #![forbid(unsafe_code)]
@@ -39,6 +41,8 @@ pub mod threshold;
 
 pub mod sink;
 
+pub mod ledger;
+pub mod observe;
 pub mod verify;
 pub mod view;
 
