@@ -145,6 +145,8 @@ pub struct Ledger {
     pub offered: u64,
     /// Every place, in the order of [`Place::ALL`].
     pub places: Vec<Entry>,
+    /// What [`Place::Unexplained`] has: a figure by itself, for thresholds.
+    pub unexplained: u64,
     /// What happened, and what to do about it, in one sentence.
     pub sentence: String,
     /// What to do about it, if anything.
@@ -156,7 +158,8 @@ impl Ledger {
     #[must_use]
     pub fn of(facts: &Facts<'_>) -> Self {
         let (places, offered) = (Closing::of(facts), facts.offered);
-        let mut ledger = Self { offered, places, sentence: String::new(), fix: None };
+        let mut ledger = Self { offered, places, unexplained: 0, sentence: String::new(), fix: None };
+        ledger.unexplained = ledger.at(Place::Unexplained);
         let diagnosis = diagnose::diagnose(facts, &ledger);
         ledger.sentence = diagnosis.sentence();
         ledger.fix = diagnosis.fix;

@@ -364,6 +364,7 @@ mod tests {
             let ledger = situation.close();
             prop_assert_eq!(ledger.places.iter().map(|entry| entry.messages).sum::<u64>(), situation.offered);
             prop_assert_eq!(ledger.places.iter().map(|entry| entry.place).collect::<Vec<_>>(), Place::ALL);
+            prop_assert_eq!(ledger.unexplained, ledger.at(Place::Unexplained));
             prop_assert!(situation.is_remote || ledger.at(Place::Network) == 0);
             if let Some(found) = situation.found {
                 prop_assert_eq!(ledger.at(Place::Stored), found.stored);

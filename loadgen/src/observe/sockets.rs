@@ -1,5 +1,5 @@
 //! The sockets of a collector on this machine, whichever collector it is: /proc/net/udp and udp6 tell of each how many
-//! datagrams were dropped at it (proc_net_udp(5); udp4_format_sock in net/ipv4/udp.c).
+//! datagrams were dropped at it (proc_pid_net(5); udp4_format_sock in net/ipv4/udp.c).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
