@@ -1,7 +1,9 @@
 //! What became of a run: every message that arrived looked at, as it comes or afterwards in what a collector stored.
 //!
 //! * [`Tracker`]: the books, whatever feeds them;
-//! * [`examine_paths`]: from files.
+//! * [`examine_paths`]: from files;
+//! * [`LiveReader`]: from a collector that streams what it takes;
+//! * [`Watch`]: the books as others see them meanwhile.
 
 use std::io;
 use std::path::PathBuf;
@@ -17,12 +19,16 @@ mod distribution;
 mod figures;
 mod inputs;
 mod lines;
+mod live;
 mod numbers;
 mod tracker;
+mod watch;
 
 pub use figures::{Latency, LossRuns, ReorderDepth, RunLengths};
 pub use inputs::examine_paths;
+pub use live::{LiveError, LiveReader, Record};
 pub use tracker::{Progress, SECONDS_MAX, Tracker};
+pub use watch::Watch;
 
 /// What was found. `docs/loadgen.md` describes the fields.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
