@@ -2,6 +2,7 @@
 //!
 //! * `delivery`: `verify` reports exactly what is missing, doubled, swapped and changed, first and last message included;
 //! * `stored`: the same from whatever a collector makes of messages, with the times that are known;
+//! * `sinks`: receivers of ours lose, double, swap and change what they are told to, and `verify` finds exactly that;
 //! * `sending`: what `run` says it sent is what arrives, on schedule and in order;
 //! * `local`: the same over sockets of this machine, where a full queue makes the sender wait;
 //! * `tls`: the same encrypted, to the collector that was meant and to no other;
@@ -18,6 +19,7 @@ mod claims {
     mod refusals;
     mod report;
     mod sending;
+    mod sinks;
     mod stored;
     mod tls;
 }
