@@ -12,8 +12,8 @@
 //! * `report`: what was planned and sent, as `run.json`;
 //! * [`figures`]: what is told of a run, by name and unit; [`threshold`] and [`baseline`]: what it must keep; pure;
 //! * [`report::judged`]: runs judged, and told as Markdown, CSV or JUnit XML;
-//! * [`sink`]: reference receivers, to compare a collector with;
-//! * [`verify`]: stored, lost, duplicated, reordered, corrupted;
+//! * [`sink`]: receivers, to compare a collector with, and to test `verify` with;
+//! * [`verify`]: stored, lost, duplicated, reordered, corrupted, and how long it took;
 //! * [`observe`]: counters of the machine, of the collector's sockets and process, and of the collector itself;
 //! * [`ledger`]: where each message ended, and one sentence about it; pure;
 //! * [`view`]: what a run looks like while it goes on.

@@ -1,81 +1,143 @@
-//! Reference receivers: what a collector is compared with. No format, no accounting, no second thread: the least that can
-//! be done with a datagram on one processor.
+//! Receivers of our own. What a collector is compared with: no format, no accounting, the least that can be done with a message.
+//! And what the verifier is tested with: a receiver that loses, doubles, swaps and changes exactly what it is told to.
 //!
-//! *Discard* receives and forgets. *Bare* also copies each message and an LF to a buffer, compresses every full one with
-//! zstd at level 1, and writes it to a file.
+//! * *discard* receives and forgets;
+//! * *bare* copies each message and an LF to a buffer, compresses every full one with zstd at level 1, and writes it to a file;
+//! * *text* writes each message as a line, with or without a [`Script`];
+//! * *verify* looks for the messages of a run as they come.
+//!
+//! Datagrams are received in one thread, as is each connection of a stream. All drain what is there, then sleep a tick, as the
+//! collector does.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use logboom_udp::{DATAGRAM_BYTES_MAX, ReceiveRing, ReceiveSocket, bind_group};
+use logboom_udp::clock::realtime_ns;
 
 use crate::sender::thread_cpu;
+use crate::verify::{Tracker, Watch};
 
-/// Datagrams a call.
-const BATCH: usize = 64;
+mod bare;
+mod script;
+mod tcp;
+mod text;
+mod udp;
 
-/// Text that is compressed at a time, as in the collector.
-const BUFFER_BYTES: usize = 1 << 20;
+pub use script::{ITEMS_MAX, SCRIPT_BYTES_MAX, Script, ScriptDone, ScriptError};
+pub use tcp::CONNECTIONS_MAX;
+pub use udp::Mode;
+
+use bare::Bare;
+use text::Lines;
 
 /// What to do with what comes.
-#[derive(Clone, Debug)]
 pub enum Work {
     /// Forget it.
     Discard,
     /// Compress it and write it to this file.
     Bare(PathBuf),
+    /// Write it to this file line by line, as the script tells.
+    Text(PathBuf, Script),
+    /// Look for the messages of a run; others see how far it is.
+    Verify(Box<Tracker>, Arc<Watch>),
+}
+
+/// Where to receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// One message a datagram.
+    Udp(SocketAddr),
+    /// Messages on streams, in either framing (RFC 6587).
+    Tcp(SocketAddr),
+}
+
+impl std::fmt::Display for Listen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Udp(address) => write!(f, "udp://{address}"),
+            Self::Tcp(address) => write!(f, "tcp://{address}"),
+        }
+    }
 }
 
 /// How to receive.
-#[derive(Clone, Debug)]
 pub struct SinkOrder {
     /// Where.
-    pub address: SocketAddr,
+    pub listen: Listen,
     /// What to do with it.
     pub work: Work,
-    /// Sleep after a batch that was not full.
+    /// Sleep after a batch or a read that was not full.
     pub tick: Duration,
-    /// Kernel receive buffer, bytes.
+    /// How datagrams are received.
+    pub mode: Mode,
+    /// Kernel receive buffer of a socket of datagrams, bytes.
     pub receive_buffer_bytes: usize,
-    /// Let the kernel join datagrams (UDP_GRO).
-    pub gro: bool,
 }
 
 /// What came.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Default)]
 pub struct Taken {
     /// Messages received.
     pub messages: u64,
-    /// Their bytes.
+    /// Their bytes, without framing.
     pub bytes: u64,
-    /// Drops that the socket counted: with `gro` a lower bound.
+    /// Drops that the socket of datagrams counted: with [`Mode::Gro`] a lower bound.
     pub dropped: u64,
+    /// Connections taken.
+    pub connections: u64,
+    /// Connections turned away beyond [`CONNECTIONS_MAX`].
+    pub connections_refused: u64,
+    /// Connections that broke.
+    pub connections_broken: u64,
     /// Bytes written.
     pub stored_bytes: u64,
-    /// Processor time since the first message.
+    /// Processor time since the first message; for streams, of the connections' threads.
     pub cpu: Duration,
+    /// What was done as a script told.
+    pub script: Option<ScriptDone>,
+    /// The books of [`Work::Verify`].
+    pub tracker: Option<Box<Tracker>>,
+}
+
+/// What is done with each message.
+trait Take: Send {
+    /// Some messages are there.
+    #[inline]
+    fn begin_batch(&mut self) {}
+
+    /// One of them.
+    fn take(&mut self, message: &[u8]) -> io::Result<()>;
+
+    /// They are taken.
+    #[inline]
+    fn end_batch(&mut self) {}
+
+    /// There will be no more.
+    fn finish(self, taken: &mut Taken) -> io::Result<()>;
 }
 
 /// A bound sink.
 pub struct Sink {
-    socket: ReceiveSocket,
-    ring: ReceiveRing,
+    endpoint: Endpoint,
+    work: ReadyWork,
     tick: Duration,
-    file: Option<Written>,
 }
 
-/// The file of a bare sink.
-struct Written {
-    file: File,
-    buffer: Vec<u8>,
-    compressor: zstd::bulk::Compressor<'static>,
-    compressed: Vec<u8>,
-    bytes: u64,
+enum Endpoint {
+    Udp(udp::Endpoint),
+    Tcp(TcpListener, SocketAddr),
+}
+
+/// Work whose files are open.
+enum ReadyWork {
+    Discard,
+    Bare(Bare),
+    Text(Lines),
+    Verify(Books),
 }
 
 impl Sink {
@@ -83,105 +145,121 @@ impl Sink {
     ///
     /// # Errors
     /// What bind(2), setsockopt(2) and open(2) say.
-    pub fn bind(order: &SinkOrder) -> io::Result<Self> {
-        let socket = bind_group(order.address, 1, order.receive_buffer_bytes, false)?.remove(0);
-        if order.gro {
-            socket.join_segments()?;
-        }
-        let file = match &order.work {
-            Work::Discard => None,
-            Work::Bare(path) => Some(Written::create(path)?),
+    pub fn bind(order: SinkOrder) -> io::Result<Self> {
+        let endpoint = match order.listen {
+            Listen::Udp(address) => {
+                Endpoint::Udp(udp::Endpoint::bind(address, order.mode, order.receive_buffer_bytes)?)
+            }
+            Listen::Tcp(address) => {
+                let listener = TcpListener::bind(address)?;
+                let address = listener.local_addr()?;
+                Endpoint::Tcp(listener, address)
+            }
         };
-        Ok(Self { socket, ring: ReceiveRing::new(BATCH, DATAGRAM_BYTES_MAX), tick: order.tick, file })
+        let work = match order.work {
+            Work::Discard => ReadyWork::Discard,
+            Work::Bare(path) => ReadyWork::Bare(Bare::create(&path)?),
+            Work::Text(path, script) => ReadyWork::Text(Lines::create(&path, script)?),
+            Work::Verify(tracker, watch) => ReadyWork::Verify(Books { tracker, watch, received_ns: 0 }),
+        };
+        Ok(Self { endpoint, work, tick: order.tick })
     }
 
-    /// Where it listens.
+    /// Where it listens, with the port that the kernel chose if 0 was asked for.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.socket.address()
+    pub fn listen(&self) -> Listen {
+        match &self.endpoint {
+            Endpoint::Udp(endpoint) => Listen::Udp(endpoint.address()),
+            Endpoint::Tcp(_, address) => Listen::Tcp(*address),
+        }
     }
 
-    /// The receive buffer that the kernel granted, bytes.
+    /// The receive buffer that the kernel granted for datagrams, bytes; `None` for streams.
     ///
     /// # Errors
     /// What getsockopt(2) says.
-    pub fn receive_buffer_bytes(&self) -> io::Result<usize> {
-        self.socket.receive_buffer_bytes()
+    pub fn receive_buffer_bytes(&self) -> io::Result<Option<usize>> {
+        match &self.endpoint {
+            Endpoint::Udp(endpoint) => endpoint.receive_buffer_bytes().map(Some),
+            Endpoint::Tcp(..) => Ok(None),
+        }
     }
 
     /// Receives until `stop`, and then what is there.
     ///
     /// # Errors
-    /// What recvmmsg(2) and write(2) say.
-    pub fn run(mut self, stop: &Arc<AtomicBool>) -> io::Result<Taken> {
-        let mut taken = Taken::default();
-        let mut cpu_before = None;
-        loop {
-            let stopped = stop.load(Ordering::Relaxed);
-            loop {
-                let batch = self.ring.receive(&self.socket)?;
-                if batch > 0 && cpu_before.is_none() {
-                    cpu_before = Some(thread_cpu());
-                }
-                self.take(batch, &mut taken)?;
-                if batch < self.ring.batch() {
-                    break;
-                }
-            }
-            if stopped {
-                break;
-            }
-            std::thread::sleep(self.tick);
+    /// What recvmmsg(2), accept(2) and write(2) say.
+    pub fn run(self, stop: &AtomicBool) -> io::Result<Taken> {
+        let Self { endpoint, work, tick } = self;
+        let pace = Pace { tick, stop };
+        match work {
+            ReadyWork::Discard => receive(endpoint, Discard, pace),
+            ReadyWork::Bare(bare) => receive(endpoint, bare, pace),
+            ReadyWork::Text(lines) => receive(endpoint, lines, pace),
+            ReadyWork::Verify(books) => receive(endpoint, books, pace),
         }
-        if let Some(written) = &mut self.file {
-            written.flush()?;
-            taken.stored_bytes = written.bytes;
-        }
-        taken.cpu = cpu_before.map_or(Duration::ZERO, |before| thread_cpu().saturating_sub(before));
-        taken.dropped = self.socket.dropped()?;
-        Ok(taken)
+    }
+}
+
+/// When to rest, and when to end.
+#[derive(Clone, Copy)]
+struct Pace<'a> {
+    tick: Duration,
+    stop: &'a AtomicBool,
+}
+
+/// A loop of its own for each kind of work.
+fn receive<T: Take>(endpoint: Endpoint, mut take: T, pace: Pace<'_>) -> io::Result<Taken> {
+    let mut taken = Taken::default();
+    match endpoint {
+        Endpoint::Udp(endpoint) => endpoint.receive(&mut take, &mut taken, pace)?,
+        Endpoint::Tcp(listener, _) => take = tcp::receive(&listener, take, &mut taken, pace, CONNECTIONS_MAX)?,
+    }
+    let cpu_before = thread_cpu();
+    take.finish(&mut taken)?;
+    taken.cpu += thread_cpu().saturating_sub(cpu_before);
+    Ok(taken)
+}
+
+struct Discard;
+
+impl Take for Discard {
+    #[inline]
+    fn take(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
     }
 
-    fn take(&mut self, batch: usize, taken: &mut Taken) -> io::Result<()> {
-        for index in 0..batch {
-            for (payload, _) in self.ring.slot(index).datagrams() {
-                taken.messages += 1;
-                taken.bytes += payload.len() as u64;
-                if let Some(written) = &mut self.file {
-                    written.append(payload)?;
-                }
-            }
-        }
+    fn finish(self, _: &mut Taken) -> io::Result<()> {
         Ok(())
     }
 }
 
-impl Written {
-    fn create(path: &Path) -> io::Result<Self> {
-        let file = File::create(path)?;
-        let mut compressor = zstd::bulk::Compressor::new(1)?;
-        compressor.include_contentsize(true)?;
-        compressor.include_checksum(true)?;
-        let compressed = Vec::with_capacity(zstd::zstd_safe::compress_bound(BUFFER_BYTES));
-        Ok(Self { file, buffer: Vec::with_capacity(BUFFER_BYTES), compressor, compressed, bytes: 0 })
+/// The books of a run, kept as its messages come.
+struct Books {
+    tracker: Box<Tracker>,
+    watch: Arc<Watch>,
+    /// Of the batch: one reading of the clock serves all of it.
+    received_ns: u64,
+}
+
+impl Take for Books {
+    fn begin_batch(&mut self) {
+        self.received_ns = realtime_ns();
+        self.watch.tell_start(&mut self.tracker);
     }
 
     #[inline]
-    fn append(&mut self, payload: &[u8]) -> io::Result<()> {
-        if self.buffer.len() + payload.len() + 1 > BUFFER_BYTES {
-            self.flush()?;
-        }
-        self.buffer.extend_from_slice(payload);
-        self.buffer.push(b'\n');
+    fn take(&mut self, message: &[u8]) -> io::Result<()> {
+        self.tracker.examine(message, Some(self.received_ns));
         Ok(())
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.compressed.clear();
-        self.compressor.compress_to_buffer(&self.buffer, &mut self.compressed)?;
-        self.file.write_all(&self.compressed)?;
-        self.bytes += self.compressed.len() as u64;
-        self.buffer.clear();
+    fn end_batch(&mut self) {
+        self.watch.publish(&self.tracker);
+    }
+
+    fn finish(self, taken: &mut Taken) -> io::Result<()> {
+        taken.tracker = Some(self.tracker);
         Ok(())
     }
 }

@@ -13,6 +13,8 @@
 //! | 51 | 8 | CRC, hex |
 //! | 60 | | text |
 
+use std::fmt;
+
 use memchr::memmem;
 
 /// Bytes of the tag and the space behind it.
@@ -48,8 +50,28 @@ impl RunTag {
     /// Finds and reads the tag in a message; `None` when the message is not of this run.
     #[must_use]
     pub fn find(&self, message: &[u8]) -> Option<Found> {
-        let at = memmem::find(message, &self.0)?;
-        Some(Found::read(&message[at..]))
+        self.tagged(message).map(Found::read)
+    }
+
+    /// A message from its tag on; `None` when the message is not of this run.
+    #[must_use]
+    pub fn tagged<'m>(&self, message: &'m [u8]) -> Option<&'m [u8]> {
+        memmem::find(message, &self.0).map(|at| &message[at..])
+    }
+}
+
+/// Finds and reads the first tag in a message, of whatever run.
+#[must_use]
+pub fn find_any(message: &[u8]) -> Option<Found> {
+    let is_run = |run: &[u8]| run.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_tag = |at: &usize| message[at + MARK.len()..].get(..8).is_some_and(is_run);
+    memmem::find_iter(message, MARK).find(is_tag).map(|at| Found::read(&message[at..]))
+}
+
+/// The run's number as tags and reports have it.
+impl fmt::Display for RunTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[MARK.len()..].iter().try_for_each(|digit| write!(f, "{}", char::from(*digit)))
     }
 }
 
@@ -150,6 +172,7 @@ mod tests {
         let bytes = tagged(0xBEEF, tag, b"text");
         assert!(bytes.starts_with(b"lg1 0000beef 00007 0000000042 01795341600000000000 "));
         assert!(bytes.ends_with(b" text"));
+        assert_eq!(RunTag::new(0xBEEF).to_string(), "0000beef");
     }
 
     proptest! {
@@ -164,6 +187,7 @@ mod tests {
             message.extend(tagged(1, tag, &text));
             prop_assert_eq!(RunTag::new(1).find(&message), Some(Found::Intact(tag)));
             prop_assert_eq!(RunTag::new(2).find(&message), None);
+            prop_assert_eq!(find_any(&[b"lg1 is not lg1 a tag: ", &message[..]].concat()), Some(Found::Intact(tag)));
             let at = start + 12 + at.index(message.len() - start - 12);
             message[at] ^= 1 << bit;
             prop_assert!(!matches!(RunTag::new(1).find(&message), Some(Found::Intact(_))));

@@ -1,6 +1,8 @@
 //! Claims of loadgen, each a test against the program itself. One binary; the modules are its table of contents:
 //!
 //! * `delivery`: `verify` reports exactly what is missing, doubled, swapped and changed, first and last message included;
+//! * `stored`: the same from whatever a collector makes of messages, with the times that are known;
+//! * `sinks`: receivers of ours lose, double, swap and change what they are told to, and `verify` finds exactly that;
 //! * `sending`: what `run` says it sent is what arrives, on schedule and in order;
 //! * `local`: the same over sockets of this machine, where a full queue makes the sender wait;
 //! * `tls`: the same encrypted, to the collector that was meant and to no other;
@@ -17,5 +19,7 @@ mod claims {
     mod refusals;
     mod report;
     mod sending;
+    mod sinks;
+    mod stored;
     mod tls;
 }

@@ -1,74 +1,157 @@
 //! `loadgen sink`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
-use super::{PREFLIGHT_FAILED, RUNTIME_ERROR};
+use super::{PREFLIGHT_FAILED, RUNTIME_ERROR, USAGE};
 use crate::run::stop_on_signals;
-use crate::sink::{Sink, SinkOrder, Taken, Work};
+use crate::sink::{Listen, Mode, Script, ScriptDone, Sink, SinkOrder, Taken, Work};
 use crate::values::{parse_count, parse_duration};
 
+/// Kernel receive buffer where --buffer does not say, bytes.
+const BUFFER_BYTES_DEFAULT: u64 = 64_000_000;
+
 #[derive(Args)]
+#[command(group = ArgGroup::new("work").required(true))]
 pub(super) struct SinkArguments {
-    /// Where to receive: udp://HOST:PORT; port 0 lets the kernel choose.
+    /// Where to receive: udp://ADDRESS:PORT or tcp://ADDRESS:PORT; port 0 lets the kernel choose.
     listen: SinkUrl,
     /// Forget what comes.
-    #[arg(long, required_unless_present = "bare", conflicts_with = "bare")]
+    #[arg(long, group = "work")]
     discard: bool,
     /// Compress it with zstd at level 1 and write it to this file, in one thread.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "work")]
     bare: Option<PathBuf>,
-    /// Sleep after a batch that was not full.
+    /// Write it to this file, a line for each message.
+    #[arg(long, value_name = "FILE", group = "work")]
+    text: Option<PathBuf>,
+    /// With --text: lose, double, swap and change exactly these messages of loadgen's, such as
+    /// drop:0/5,drop:1/7-9,double:0/12,swap:0/20,corrupt:0/31 (FLOW/SEQUENCE), or @FILE with one item a line.
+    #[arg(long, value_name = "SCRIPT")]
+    script: Option<String>,
+    /// Sleep after a batch or a read that was not full.
     #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = parse_duration)]
     tick: Duration,
-    /// Kernel receive buffer in bytes, such as 4M.
-    #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = parse_count)]
-    buffer: u64,
-    /// Let the kernel join datagrams (UDP_GRO).
+    /// Kernel receive buffer for datagrams in bytes, such as 4M; 64M unless given.
+    #[arg(long, value_name = "BYTES", value_parser = parse_count)]
+    buffer: Option<u64>,
+    /// How datagrams are received; recvmmsg unless given.
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
+    /// At the end one JSON object instead of a line.
     #[arg(long)]
-    gro: bool,
+    json: bool,
 }
 
 pub(super) fn execute(command: &SinkArguments) -> Result<u8, (u8, String)> {
     let failed = |code, what: &'static str| move |error: std::io::Error| (code, format!("{what}: {error}"));
+    let order = order(command).map_err(|error| (USAGE, error))?;
+    let mode = order.mode;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(&stop).map_err(failed(RUNTIME_ERROR, "a signal handler"))?;
-    let order = SinkOrder {
-        address: command.listen.0,
-        work: command.bare.clone().map_or(Work::Discard, Work::Bare),
-        tick: command.tick,
-        receive_buffer_bytes: command.buffer as usize,
-        gro: command.gro,
-    };
-    let sink = Sink::bind(&order).map_err(failed(PREFLIGHT_FAILED, "cannot receive"))?;
+    let sink = Sink::bind(order).map_err(failed(PREFLIGHT_FAILED, "cannot receive"))?;
+    let listen = sink.listen();
     let buffer = sink.receive_buffer_bytes().map_err(failed(RUNTIME_ERROR, "the receive buffer"))?;
-    eprintln!("loadgen: listening on udp://{}, receive buffer {buffer} B", sink.address());
+    let buffer = buffer.map_or_else(String::new, |bytes| format!(", receive buffer {bytes} B"));
+    eprintln!("loadgen: listening on {listen}{buffer}");
     let taken = sink.run(&stop).map_err(failed(RUNTIME_ERROR, "receiving"))?;
-    let Taken { messages, bytes, dropped, stored_bytes, cpu } = taken;
-    let at_least = if command.gro { "at least " } else { "" };
-    println!(
-        "received {messages} messages of {bytes} B, {at_least}{dropped} dropped, {stored_bytes} B stored, {:.0} ns of \
-         processor time each",
-        cpu.as_nanos() as f64 / messages.max(1) as f64
-    );
+    println!("{}", if command.json { json(&taken, mode) } else { sentence(&taken, listen, mode) });
     Ok(0)
+}
+
+fn order(command: &SinkArguments) -> Result<SinkOrder, String> {
+    let listen = command.listen.0;
+    if matches!(listen, Listen::Tcp(_)) && (command.mode.is_some() || command.buffer.is_some()) {
+        return Err("--mode and --buffer are for udp://: a stream has neither datagrams nor a buffer that drops".into());
+    }
+    // clap does not demand what another option of its group rules out.
+    if command.script.is_some() && command.text.is_none() {
+        return Err("--script takes --text <FILE>: what it tells is done on the way to a file".into());
+    }
+    let script = match command.script.as_deref().map(|script| (script, script.strip_prefix('@'))) {
+        None => Ok(Script::default()),
+        Some((_, Some(path))) => Script::read(Path::new(path)),
+        Some((script, None)) => script.parse(),
+    };
+    let script = script.map_err(|error| format!("--script {error}"))?;
+    let work = match (&command.bare, &command.text) {
+        (Some(path), _) => Work::Bare(path.clone()),
+        (None, Some(path)) => Work::Text(path.clone(), script),
+        (None, None) => Work::Discard,
+    };
+    Ok(SinkOrder {
+        listen,
+        work,
+        tick: command.tick,
+        mode: command.mode.unwrap_or_default(),
+        receive_buffer_bytes: command.buffer.unwrap_or(BUFFER_BYTES_DEFAULT) as usize,
+    })
+}
+
+fn cpu_ns_per_message(taken: &Taken) -> f64 {
+    taken.cpu.as_nanos() as f64 / taken.messages.max(1) as f64
+}
+
+fn sentence(taken: &Taken, listen: Listen, mode: Mode) -> String {
+    let Taken { messages, bytes, dropped, stored_bytes, connections, .. } = taken;
+    let way = match listen {
+        Listen::Udp(_) => format!("{}{dropped} dropped", if mode == Mode::Gro { "at least " } else { "" }),
+        Listen::Tcp(_) => format!(
+            "{connections} connections, {} refused, {} broken",
+            taken.connections_refused, taken.connections_broken
+        ),
+    };
+    let mut text = format!(
+        "received {messages} messages of {bytes} B, {way}, {stored_bytes} B stored, {:.0} ns of processor time each",
+        cpu_ns_per_message(taken)
+    );
+    if let Some(done) = taken.script.as_ref().filter(|done| **done != ScriptDone::default()) {
+        let ScriptDone { dropped, doubled, swapped, corrupted, undone } = done;
+        text += &format!("\nas told: {dropped} dropped, {doubled} doubled, {swapped} swapped, {corrupted} corrupted");
+        if !undone.is_empty() {
+            text += &format!("\nnot done, for the messages never came: {}", undone.join(","));
+        }
+    }
+    text
+}
+
+fn json(taken: &Taken, mode: Mode) -> String {
+    let json = serde_json::json!({
+        "messages": taken.messages,
+        "bytes": taken.bytes,
+        "dropped": taken.dropped,
+        "dropped_is_exact": mode != Mode::Gro,
+        "connections": taken.connections,
+        "connections_refused": taken.connections_refused,
+        "connections_broken": taken.connections_broken,
+        "stored_bytes": taken.stored_bytes,
+        "cpu_ns_per_message": cpu_ns_per_message(taken),
+        "script": taken.script,
+    });
+    format!("{json:#}")
 }
 
 /// Where a sink receives.
 #[derive(Clone, Copy)]
-struct SinkUrl(SocketAddr);
+struct SinkUrl(Listen);
 
 impl FromStr for SinkUrl {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
-        let address = url.strip_prefix("udp://").and_then(|address| address.parse().ok());
-        address.map(Self).ok_or_else(|| "write it as udp://127.0.0.1:5514, or with port 0".into())
+        let (scheme, address) = url.split_once("://").unwrap_or_default();
+        let listen: Option<fn(SocketAddr) -> Listen> = match scheme {
+            "udp" => Some(Listen::Udp),
+            "tcp" => Some(Listen::Tcp),
+            _ => None,
+        };
+        let listen = listen.zip(address.parse().ok()).map(|(listen, address)| Self(listen(address)));
+        listen.ok_or_else(|| "write it as udp://127.0.0.1:5514 or tcp://127.0.0.1:5514, or with port 0".into())
     }
 }

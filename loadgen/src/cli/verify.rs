@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{INVALID_RUN, RUNTIME_ERROR, THRESHOLD_BREACHED, USAGE};
 use crate::report::{Report, Verdict};
-use crate::verify::{Verification, verdict, verify};
+use crate::verify::{Latency, Verification, verdict, verify};
 
 #[derive(Args)]
 pub(super) struct Verify {
@@ -44,15 +44,41 @@ pub(super) fn execute(command: &Verify) -> Result<u8, (u8, String)> {
 }
 
 fn verification_text(found: &Verification, verdict: Verdict, reason: Option<&str>) -> String {
-    let Verification { run, sent, stored, lost, lost_at_end, duplicates, reordered, corrupted, unexpected, .. } = found;
-    let percent = if *sent == 0 { 0.0 } else { *lost as f64 / *sent as f64 * 100.0 };
+    let Verification { run, sent, stored, lost, lost_at_end, loss_runs, reorder_depth, reordered, .. } = found;
     let verdict = match verdict {
         Verdict::Pass => "PASS".to_owned(),
         Verdict::Fail => "FAIL".to_owned(),
         Verdict::Invalid => format!("INVALID ({})", reason.unwrap_or("the plan was not kept")),
     };
-    format!(
-        "run {run}: {verdict}\nsent        {sent}\nstored      {stored}\nlost        {lost} ({percent:.4} %)\n\
-         at the end  {lost_at_end}\nduplicates  {duplicates}\nreordered   {reordered}\ncorrupted   {corrupted}\nunexpected  {unexpected}"
-    )
+    let wrapped =
+        if found.wrapped == 0 { String::new() } else { format!(" ({} with something behind)", found.wrapped) };
+    let runs = match loss_runs.count {
+        0 => String::new(),
+        count => format!("; runs {count}, lengths p50 {} p99 {} max {}", loss_runs.p50, loss_runs.p99, loss_runs.max),
+    };
+    let depth = match reordered {
+        0 => String::new(),
+        _ => format!("; behind by p50 {} p99 {} max {}", reorder_depth.p50, reorder_depth.p99, reorder_depth.max),
+    };
+    let percent = found.loss_ratio * 100.0;
+    let mut text = format!(
+        "run {run}: {verdict}\nsent        {sent}\nstored      {stored}{wrapped}\nlost        {lost} ({percent:.4} %){runs}\n\
+         at the end  {lost_at_end}\nduplicates  {}\nreordered   {reordered}{depth}\ncorrupted   {}\nunexpected  {}",
+        found.duplicates, found.corrupted, found.unexpected
+    );
+    for (name, latency) in [("received", &found.latency), ("synced", &found.latency_synced)] {
+        text.extend(latency.iter().map(|latency| format!("\n{name:<11} {}", latency_text(latency))));
+    }
+    text
+}
+
+fn latency_text(latency: &Latency) -> String {
+    let Latency { samples, negative, mean, p50, p90, p99, p999, max, .. } = latency;
+    let mut text = format!(
+        "after ms: p50 {p50:.3} p90 {p90:.3} p99 {p99:.3} p99.9 {p999:.3} max {max:.3} mean {mean:.3} ({samples} messages)"
+    );
+    if *negative > 0 {
+        text += &format!("; {negative} before they were due: two clocks differ");
+    }
+    text
 }

@@ -1,0 +1,240 @@
+//! Messages on streams: a thread for each connection, one at a time at the work.
+
+use std::io::{self, Read};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use logboom_syslog::Framer;
+use logboom_udp::DATAGRAM_BYTES_MAX;
+
+use super::{Pace, Take, Taken};
+use crate::sender::thread_cpu;
+
+/// Connections at a time; more are closed at once. Each takes a thread, and at most 128 KiB.
+pub const CONNECTIONS_MAX: usize = 1024;
+
+/// Bytes read at a time.
+const READ_BYTES: usize = 64 << 10;
+
+/// A silent connection looks so often whether it is time to stop.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What is there when it is time to stop is read for so long, if the sender does not stop.
+const LAST_READS_MAX: Duration = Duration::from_secs(1);
+
+/// What the threads share.
+struct Shared<'a, T> {
+    taking: Mutex<Taking<'a, T>>,
+    open: AtomicUsize,
+    pace: Pace<'a>,
+}
+
+struct Taking<'a, T> {
+    take: T,
+    taken: &'a mut Taken,
+    /// Why this cannot go on.
+    failure: Option<io::Error>,
+}
+
+impl<'a, T> Shared<'a, T> {
+    fn lock(&self) -> MutexGuard<'_, Taking<'a, T>> {
+        self.taking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Read before what is there is read: what came before the end is found.
+    fn is_over(&self) -> bool {
+        self.pace.stop.load(Ordering::Relaxed) || self.lock().failure.is_some()
+    }
+}
+
+/// Accepts connections until `stop`, takes what is there then, and gives back the work.
+pub(super) fn receive<T: Take>(
+    listener: &TcpListener,
+    take: T,
+    taken: &mut Taken,
+    pace: Pace<'_>,
+    connections_max: usize,
+) -> io::Result<T> {
+    listener.set_nonblocking(true)?;
+    let taking = Mutex::new(Taking { take, taken, failure: None });
+    let shared = Shared { taking, open: AtomicUsize::new(0), pace };
+    std::thread::scope(|scope| {
+        loop {
+            let is_over = shared.is_over();
+            match listener.accept() {
+                Ok(_) if shared.open.load(Ordering::Relaxed) == connections_max => {
+                    shared.lock().taken.connections_refused += 1;
+                }
+                Ok((stream, _)) => {
+                    shared.lock().taken.connections += 1;
+                    shared.open.fetch_add(1, Ordering::Relaxed);
+                    let shared = &shared;
+                    scope.spawn(move || {
+                        let outcome = read(&stream, shared);
+                        let mut taking = shared.lock();
+                        taking.taken.cpu += thread_cpu();
+                        taking.taken.connections_broken += u64::from(outcome.is_err());
+                        shared.open.fetch_sub(1, Ordering::Relaxed);
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if is_over {
+                        break;
+                    }
+                    std::thread::sleep(pace.tick);
+                }
+                // The peer was gone before we came (accept(2)).
+                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
+                }
+                Err(error) => {
+                    // Ends the connections too.
+                    shared.lock().failure.get_or_insert(error);
+                    break;
+                }
+            }
+        }
+    });
+    let Taking { take, failure, .. } = shared.taking.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failure.map_or(Ok(take), Err)
+}
+
+/// Reads one connection to its end, or until it is time to stop and nothing more is there.
+fn read<T: Take>(mut stream: &TcpStream, shared: &Shared<'_, T>) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(LOOK_INTERVAL))?;
+    let mut framer = Framer::new(DATAGRAM_BYTES_MAX);
+    let mut buffer = vec![0; READ_BYTES];
+    let mut over_since = None;
+    loop {
+        let is_over = shared.is_over();
+        if is_over && over_since.get_or_insert_with(Instant::now).elapsed() > LAST_READS_MAX {
+            break;
+        }
+        let read = match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                if is_over {
+                    break;
+                }
+                continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        if !shared.lock().take_read(&mut framer, &buffer[..read]) {
+            break;
+        }
+        if read < READ_BYTES {
+            std::thread::sleep(shared.pace.tick);
+        }
+    }
+    // What a stream that ends leaves unterminated is a message too, as in the collector.
+    shared.lock().take_last(&mut framer);
+    Ok(())
+}
+
+impl<T: Take> Taking<'_, T> {
+    /// Whether it can go on.
+    fn take_read(&mut self, framer: &mut Framer, mut read: &[u8]) -> bool {
+        self.take.begin_batch();
+        while let Some(frame) = framer.next(&mut read) {
+            self.take_one(frame.bytes);
+        }
+        self.take.end_batch();
+        self.failure.is_none()
+    }
+
+    fn take_last(&mut self, framer: &mut Framer) {
+        if let Some(frame) = framer.finish() {
+            self.take.begin_batch();
+            self.take_one(frame.bytes);
+            self.take.end_batch();
+        }
+    }
+
+    fn take_one(&mut self, message: &[u8]) {
+        self.taken.messages += 1;
+        self.taken.bytes += message.len() as u64;
+        if self.failure.is_none() {
+            self.failure = self.take.take(message).err();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    /// Keeps what comes; refuses a message `refuse`.
+    struct Keep(Vec<Vec<u8>>);
+
+    impl Take for Keep {
+        fn take(&mut self, message: &[u8]) -> io::Result<()> {
+            self.0.push(message.to_vec());
+            if message == b"refuse" { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        }
+
+        fn finish(self, _: &mut Taken) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn listener() -> (TcpListener, impl Fn() -> TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, move || TcpStream::connect(address).unwrap())
+    }
+
+    const TICK: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn what_is_there_when_it_is_time_to_stop_is_taken_in_either_framing() {
+        let (listener, connect) = listener();
+        let (stop, mut taken) = (AtomicBool::new(true), Taken::default());
+        let (mut lines, mut counted) = (connect(), connect());
+        lines.write_all(b"<1>one\n<1>two\n<1>three").unwrap();
+        counted.write_all(b"7 <1>four7 <1>five").unwrap();
+        drop(counted);
+        let kept = receive(&listener, Keep(Vec::new()), &mut taken, Pace { tick: TICK, stop: &stop }, 2).unwrap();
+        let mut messages = kept.0;
+        messages.sort();
+        assert_eq!(messages, [&b"<1>five"[..], b"<1>four", b"<1>one", b"<1>three", b"<1>two"]);
+        assert_eq!((taken.messages, taken.bytes, taken.connections, taken.connections_broken), (5, 34, 2, 0));
+    }
+
+    #[test]
+    fn connections_beyond_the_limit_are_closed_at_once_and_counted() {
+        let (listener, connect) = listener();
+        let (stop, mut taken) = (AtomicBool::new(false), Taken::default());
+        let pace = Pace { tick: TICK, stop: &stop };
+        let kept = std::thread::scope(|scope| {
+            let receiver = scope.spawn(|| receive(&listener, Keep(Vec::new()), &mut taken, pace, 2));
+            let (mut first, mut second, mut third) = (connect(), connect(), connect());
+            third.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+            assert_eq!(third.read(&mut [0]).unwrap_or(1), 0);
+            first.write_all(b"first\n").unwrap();
+            second.write_all(b"second\n").unwrap();
+            stop.store(true, Ordering::Relaxed);
+            receiver.join().unwrap().unwrap().0
+        });
+        assert_eq!(kept.len(), 2);
+        assert_eq!((taken.connections, taken.connections_refused), (2, 1));
+    }
+
+    #[test]
+    fn work_that_fails_ends_all_connections_with_its_reason() {
+        let (listener, connect) = listener();
+        let (stop, mut taken) = (AtomicBool::new(false), Taken::default());
+        let (mut one, _silent) = (connect(), connect());
+        one.write_all(b"refuse\nnot looked at\n").unwrap();
+        let pace = Pace { tick: TICK, stop: &stop };
+        let error = receive(&listener, Keep(Vec::new()), &mut taken, pace, 2).map(|kept| kept.0).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    }
+}

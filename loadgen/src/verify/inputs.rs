@@ -1,0 +1,137 @@
+//! Where messages were stored: data directories and segments of ours, text of any collector, plain or in zstd frames, standard
+//! input.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use logboom_segment::{
+    BlockRef, Decoder, Direction, Merge, RunId, Segment, SegmentFile, SegmentName, list_segments, read_block,
+};
+
+use super::VerifyError;
+use super::lines::examine_lines;
+use super::tracker::Tracker;
+
+/// What a zstd frame begins with (RFC 8878 section 3.1.1), and text does not.
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
+
+/// Looks at every message in data directories, segment files, text files, zstd files of text, and `-` for standard input.
+///
+/// # Errors
+/// [`VerifyError`].
+pub fn examine_paths(paths: &[PathBuf], tracker: &mut Tracker) -> Result<(), VerifyError> {
+    let mut segments = Segments::new()?;
+    for path in paths {
+        let refused = |error| VerifyError::Path { path: path.clone(), error };
+        if path == Path::new("-") {
+            examine_text(io::stdin().lock(), tracker).map_err(refused)?;
+        } else if std::fs::metadata(path).map_err(refused)?.is_dir() {
+            segments.add_all(path)?;
+        } else {
+            let file = File::open(path).map_err(refused)?;
+            if let Some(file) = segments.add(path, file)? {
+                examine_text(file, tracker).map_err(refused)?;
+            }
+        }
+    }
+    segments.examine(tracker)
+}
+
+/// Lines, plain or in zstd frames.
+fn examine_text(mut input: impl Read, tracker: &mut Tracker) -> io::Result<()> {
+    let mut head = Vec::new();
+    input.by_ref().take(ZSTD_MAGIC.len() as u64).read_to_end(&mut head)?;
+    let is_zstd = head == ZSTD_MAGIC;
+    let whole = head.chain(input);
+    if is_zstd { examine_lines(zstd::Decoder::new(whole)?, tracker) } else { examine_lines(whole, tracker) }
+}
+
+/// Segments that were found; all are looked at together, in the order in which `logboom cat` shows them.
+struct Segments {
+    decoder: Decoder,
+    /// Open until they are read: a rewrite may put another file in a segment's place meanwhile.
+    files: Vec<(PathBuf, File)>,
+    blocks: Vec<BlockRef>,
+}
+
+impl Segments {
+    fn new() -> Result<Self, VerifyError> {
+        let decoder = Decoder::new().map_err(VerifyError::Memory)?;
+        Ok(Self { decoder, files: Vec::new(), blocks: Vec::new() })
+    }
+
+    /// Adds the segments of a directory. Those that vanish meanwhile are passed over: retention may run.
+    fn add_all(&mut self, directory: &Path) -> Result<(), VerifyError> {
+        let refused = |path: &Path, error| VerifyError::Path { path: path.to_owned(), error };
+        let found = list_segments(directory).map_err(|error| refused(directory, error))?;
+        if found.is_empty() {
+            return Err(VerifyError::NoSegments(directory.to_owned()));
+        }
+        for mut segment in found {
+            match segment.open() {
+                Ok(file) => self.add_segment(&segment, file)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(refused(&segment.path(), error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn add_segment(&mut self, segment: &SegmentFile, file: File) -> Result<(), VerifyError> {
+        let path = segment.path();
+        let opened = self.open(&path, &file, Some(segment.name.run_id))?;
+        self.keep(path, file, &opened);
+        Ok(())
+    }
+
+    /// Adds a file if it is a segment; gives it back if it is not, with nothing read.
+    fn add(&mut self, path: &Path, file: File) -> Result<Option<File>, VerifyError> {
+        let run_id = run_of(path);
+        let mut head = [0; ZSTD_MAGIC.len()];
+        // Fails for what has no places to read at, such as a pipe: that is no segment.
+        let is_zstd = file.read_exact_at(&mut head, 0).is_ok() && head == ZSTD_MAGIC;
+        if !is_zstd && run_id.is_none() {
+            return Ok(Some(file));
+        }
+        let opened = self.open(path, &file, run_id)?;
+        if opened.blocks.is_empty() && run_id.is_none() {
+            return Ok(Some(file));
+        }
+        self.keep(path.to_owned(), file, &opened);
+        Ok(None)
+    }
+
+    fn open(&mut self, path: &Path, file: &File, run_id: Option<RunId>) -> Result<Segment, VerifyError> {
+        Segment::open_of(file, run_id, &mut self.decoder)
+            .map_err(|error| VerifyError::Segment { path: path.to_owned(), error })
+    }
+
+    fn keep(&mut self, path: PathBuf, file: File, segment: &Segment) {
+        let number = self.files.len();
+        self.blocks.extend(segment.blocks.iter().map(|entry| BlockRef { segment: number, entry: *entry }));
+        self.files.push((path, file));
+    }
+
+    fn examine(self, tracker: &mut Tracker) -> Result<(), VerifyError> {
+        let Self { mut decoder, files, blocks } = self;
+        let (mut bytes, mut failure) = (Vec::new(), None);
+        let mut merge = Merge::new(blocks, Direction::Forward, |block: &BlockRef, rows| {
+            let (path, file) = &files[block.segment];
+            let decoded = read_block(file, &block.entry, &mut bytes).and_then(|()| decoder.decode(&bytes, rows));
+            decoded.map_err(|error| failure = Some(VerifyError::Segment { path: path.clone(), error })).ok()
+        });
+        while let Some((message, _)) = merge.next_message() {
+            tracker.examine(message.payload, Some(message.received_ns));
+        }
+        drop(merge);
+        failure.map_or(Ok(()), Err)
+    }
+}
+
+/// The run that wrote a segment, as its name says.
+fn run_of(path: &Path) -> Option<RunId> {
+    let name = path.file_name()?.to_str()?;
+    SegmentName::parse_file_name(name).map(|(name, _)| name.run_id)
+}

@@ -1,0 +1,154 @@
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use logboom_segment::{BlockHeader, Encoder, Flags, Message, PRI_NONE, RowLimits, Rows, RunId, Source};
+use serde_json::{Value, json};
+
+use super::support::{delivered, loadgen, text, verify};
+
+fn lines(messages: &[Vec<u8>], line: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    messages.iter().flat_map(|message| [&line(message)[..], b"\n"].concat()).collect()
+}
+
+/// When a message was due.
+fn send_ns(message: &[u8]) -> u64 {
+    let tag = text(message);
+    tag[tag.find("lg1 ").unwrap() + 30..][..20].parse().unwrap()
+}
+
+const SEGMENT: &str = "20261122T101500Z-w0-0000000000000001-000001.log.zst.open";
+
+/// A data directory with one segment, whose block has the messages, received `delay_ns` after each was due.
+fn data_directory(directory: &Path, messages: &[Vec<u8>], delay_ns: u64) -> PathBuf {
+    let mut rows = Rows::new(RowLimits { content_bytes: 1 << 20, rows: 2000, sources: 1 });
+    for payload in messages {
+        let message = Message {
+            payload,
+            received_ns: send_ns(payload) + delay_ns,
+            source: Source { address: None, port: 0, listener: 0 },
+            pri: PRI_NONE,
+            flags: Flags::NONE,
+            original_length: payload.len() as u32,
+        };
+        rows.append(&message).unwrap();
+    }
+    let header =
+        BlockHeader { run_id: RunId(1), receiver: 0, sequence_first: 0, sequence_last: 0, boot_ns: 0, noted_ns: 0 };
+    let mut block = Vec::new();
+    Encoder::new(1).unwrap().encode(&mut rows, &header, &["udp://x".into()], &[], &mut block).unwrap();
+    let data = directory.join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join(SEGMENT), block).unwrap();
+    data
+}
+
+fn assert_figures(found: &(Value, Option<i32>), expected: [(&str, u64); 4], code: i32) {
+    for (name, count) in expected {
+        assert_eq!(found.0[name], count, "{name} in {:#}", found.0);
+    }
+    assert_eq!(found.1, Some(code));
+}
+
+#[test]
+fn what_a_collector_puts_around_a_message_is_no_change_and_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let (run, messages) = delivered(directory.path(), 200);
+    let stored = directory.path().join("stored");
+    let cr = |message: &[u8]| [b"Nov 23 10:00:00 host app: ", message, b"\r"].concat();
+    let json =
+        |message: &[u8]| json!({ "host": "a", "message": text(message), "severity": "info" }).to_string().into_bytes();
+    let headed = |message: &[u8]| [b"another header: ", message].concat();
+    let check = |lines: Vec<u8>, wrapped| {
+        std::fs::write(&stored, lines).unwrap();
+        let whole = [("stored", 200), ("wrapped", wrapped), ("corrupted", 0), ("lost", 0)];
+        assert_figures(&verify(&run, &stored), whole, 0);
+    };
+    check(lines(&messages, cr), 200);
+    check(lines(&messages, json), 200);
+    check(lines(&messages, headed), 0);
+    check(lines(&messages, |message| message[5..].to_vec()), 0);
+    std::fs::write(&stored, lines(&messages, |message| [message, b" and more"].concat())).unwrap();
+    let none = [("stored", 0), ("wrapped", 0), ("corrupted", 200), ("lost", 0)];
+    assert_figures(&verify(&run, &stored), none, 99);
+}
+
+#[test]
+fn zstd_frames_of_text_are_read_by_name_and_from_standard_input() {
+    let directory = tempfile::tempdir().unwrap();
+    let (run, messages) = delivered(directory.path(), 200);
+    let stored = directory.path().join("stored.zst");
+    let frames = [&messages[..90], &messages[90..]].map(|part| zstd::bulk::compress(&lines(part, <[u8]>::to_vec), 1));
+    let bytes = frames.map(Result::unwrap).concat();
+    std::fs::write(&stored, &bytes).unwrap();
+    let whole = [("stored", 200), ("wrapped", 0), ("corrupted", 0), ("lost", 0)];
+    assert_figures(&verify(&run, &stored), whole, 0);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+    command
+        .args(["verify", "--json", "--run", run.to_str().unwrap(), "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(&bytes).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_figures(&(serde_json::from_slice(&output.stdout).unwrap(), output.status.code()), whole, 0);
+    // Half a frame is no answer.
+    std::fs::write(&stored, &bytes[..bytes.len() - 10]).unwrap();
+    let output = loadgen(&["verify", "--run", run.to_str().unwrap(), stored.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stderr).contains("cannot read "), "{output:?}");
+}
+
+#[test]
+fn segments_are_read_as_files_and_as_a_directory_and_tell_how_long_messages_took() {
+    let directory = tempfile::tempdir().unwrap();
+    let (run, messages) = delivered(directory.path(), 200);
+    let data = data_directory(directory.path(), &messages[1..], 5_000_000);
+    let one_lost = [("stored", 199), ("examined", 199), ("corrupted", 0), ("lost", 1)];
+    assert_figures(&verify(&run, &data.join(SEGMENT)), one_lost, 99);
+    let found = verify(&run, &data);
+    assert_figures(&found, one_lost, 99);
+    let latency = &found.0["latency"];
+    assert_eq!((&latency["samples"], &latency["unsampled"], &latency["negative"]), (&json!(199), &json!(0), &json!(0)));
+    assert_eq!((&latency["mean"], &latency["p50"], &latency["max"]), (&json!(5.0), &json!(5.0), &json!(5.0)));
+    assert_eq!(latency["curve"], json!([[100.0, 5.0]]));
+    assert_eq!(found.0["latency_synced"], Value::Null);
+    // For people.
+    let output = loadgen(&["verify", "--run", run.to_str().unwrap(), data.to_str().unwrap()]);
+    let told = text(&output.stdout);
+    assert!(
+        told.contains("; runs 1, lengths p50 1 p99 1 max 1") && told.contains("received    after ms: p50 5.000"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_block_of_a_sender_s_making_is_not_taken_for_messages() {
+    let directory = tempfile::tempdir().unwrap();
+    let (run, messages) = delivered(directory.path(), 200);
+    let data = data_directory(directory.path(), &messages, 0);
+    let real = data.join(SEGMENT);
+    let block = std::fs::read(&real).unwrap();
+    std::fs::remove_file(real).unwrap();
+    for (run_id, found) in [("0000000000000001", 200), ("0000000000000002", 0)] {
+        // What stands before it is damaged; the name says whose blocks may stand behind.
+        let segment = data.join(format!("20261122T101500Z-w0-{run_id}-000001.log.zst"));
+        std::fs::write(&segment, [&block[..100], &block].concat()).unwrap();
+        let figures = [("stored", found), ("examined", found), ("corrupted", 0), ("lost", 200 - found)];
+        for path in [&data, &segment] {
+            assert_figures(&verify(&run, path), figures, if found == 200 { 0 } else { 99 });
+        }
+        std::fs::remove_file(segment).unwrap();
+    }
+}
+
+#[test]
+fn a_report_without_a_start_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let (run, _) = delivered(directory.path(), 200);
+    let mut report: Value = serde_json::from_slice(&std::fs::read(&run).unwrap()).unwrap();
+    report["started"] = json!("yesterday");
+    std::fs::write(&run, report.to_string()).unwrap();
+    let output = loadgen(&["verify", "--run", run.to_str().unwrap(), "/dev/null"]);
+    assert!(text(&output.stderr).contains("started \"yesterday\" in the report is no time"), "{output:?}");
+}
