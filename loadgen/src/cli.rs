@@ -4,11 +4,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod compare;
+mod judging;
 mod plan;
 mod report;
 mod run;
 mod sink;
 mod verify;
+mod watch;
 
 /// Exit codes; see docs/loadgen.md.
 const RUNTIME_ERROR: u8 = 1;
@@ -29,12 +32,14 @@ struct Cli {
 enum Command {
     /// Send numbered messages at a steady rate.
     Run(Box<run::Run>),
-    /// Show runs side by side, judge them by thresholds, and compare them with an older one.
-    Report(report::ReportArguments),
+    /// Send the same to several targets in turn, and put what became of it side by side.
+    Compare(Box<compare::Compare>),
     /// Receive and do as little as can be done: what a collector is compared with. Ends on SIGINT or SIGTERM.
     Sink(sink::SinkArguments),
     /// Find the messages of a run again, and say exactly which are missing.
     Verify(verify::Verify),
+    /// Show runs side by side, judge them by thresholds, and compare them with an older one.
+    Report(report::ReportArguments),
 }
 
 /// Runs the program.
@@ -42,8 +47,9 @@ enum Command {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(command) => run::execute(&command),
-        Command::Report(command) => report::execute(&command),
         Command::Sink(command) => sink::execute(&command),
+        Command::Compare(command) => compare::execute(&command),
+        Command::Report(command) => report::execute(&command),
         Command::Verify(command) => verify::execute(&command),
     };
     ExitCode::from(done.unwrap_or_else(|(code, error)| {

@@ -172,6 +172,13 @@ impl Ledger {
         self.places.iter().find(|entry| entry.place == place).map_or(0, |entry| entry.messages)
     }
 
+    /// Messages that counters saw lost, also when nobody looked what arrived.
+    #[must_use]
+    pub fn counted_lost(&self) -> u64 {
+        use Place::{Icmp, Malformed, Refused, Shed, SocketBuffer, WriteFailed};
+        [Icmp, SocketBuffer, Refused, Shed, Malformed, WriteFailed].into_iter().map(|place| self.at(place)).sum()
+    }
+
     /// Messages that are neither stored nor found changed.
     #[must_use]
     pub fn missing(&self) -> u64 {

@@ -9,14 +9,14 @@
 //! * [`send`]: onto the wire, by UDP, TCP, TLS, or sockets of this machine;
 //! * [`sender`]: one sending thread; [`quality`]: how good it was;
 //! * [`run`]: one run from plan to report;
-//! * `report`: what was planned and sent, as `run.json`;
-//! * [`figures`]: what is told of a run, by name and unit; [`threshold`] and [`baseline`]: what it must keep; pure;
-//! * [`report::judged`]: runs judged, and told as Markdown, CSV or JUnit XML;
-//! * [`sink`]: receivers, to compare a collector with, and to test `verify` with;
-//! * [`verify`]: stored, lost, duplicated, reordered, corrupted, and how long it took;
-//! * [`observe`]: counters of the machine, of the collector's sockets and process, and of the collector itself;
+//! * [`sink`]: reference receivers, to compare a collector with;
+//! * [`verify`]: stored, lost, duplicated, reordered, corrupted; [`check`]: of which run, where, and when;
+//! * [`observe`]: counters of the machine, the sockets, the process and the collector;
 //! * [`ledger`]: where each message ended, and one sentence about it; pure;
-//! * [`view`]: what a run looks like while it goes on.
+//! * [`monitor`]: who looks while a run goes on; [`view`]: what it looks like;
+//! * [`report`]: what became of a run, as `run.json`; [`report::judged`]: as Markdown, CSV or JUnit XML;
+//! * [`figures`]: what is told of a run, by name and unit; [`threshold`] and [`baseline`]: what it must keep; pure;
+//! * [`compare`]: runs side by side.
 
 #![forbid(unsafe_code)]
 
@@ -30,20 +30,22 @@ pub mod schedule;
 pub mod send;
 pub mod target;
 
+pub mod check;
 pub mod quality;
-pub mod report;
 pub mod run;
 pub mod sender;
-
-pub mod baseline;
-pub mod figures;
-pub mod threshold;
-
 pub mod sink;
+pub mod verify;
 
 pub mod ledger;
+pub mod monitor;
 pub mod observe;
-pub mod verify;
 pub mod view;
+
+pub mod baseline;
+pub mod compare;
+pub mod figures;
+pub mod report;
+pub mod threshold;
 
 mod values;

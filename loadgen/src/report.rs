@@ -1,21 +1,31 @@
 //! `run.json`: what was planned and what was sent, for `verify` and for people. `docs/loadgen.md` describes the fields.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ledger::Ledger;
+use crate::monitor::Second;
+use crate::observe::Change;
 use crate::quality::Pacing;
 use crate::schedule::Profile;
 use crate::send::{Framing, Overflow, Trouble};
+use crate::verify::Verification;
 
 pub mod csv;
 pub mod judged;
 pub mod junit;
 pub mod markdown;
+pub mod text;
 
 /// The only schema there is.
 pub const SCHEMA: &str = "loadgen.run/1";
+
+/// The reason of a run that somebody ended.
+pub const INTERRUPTED: &str = "interrupted";
 
 /// How a run went, as far as this side knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +48,9 @@ pub struct Report {
     pub run: String,
     /// Version of loadgen.
     pub version: String,
+    /// The command that did it.
+    #[serde(default)]
+    pub command: Vec<String>,
     /// Where messages were sent.
     pub target: String,
     /// When the first was sent, RFC 3339.
@@ -66,10 +79,27 @@ pub struct Report {
     pub sender_cpu_ns_per_message: f64,
     /// How good the generator was.
     pub pacing: Pacing,
+    /// How it was found out what arrived.
+    pub check: String,
+    /// Messages that a logboom says it took.
+    pub received: Option<u64>,
+    /// What was found; its fields stand beside these.
+    #[serde(flatten)]
+    pub found: Option<Verification>,
+    /// What the collector used.
+    pub collector: Option<CollectorSide>,
+    /// Where every message ended.
+    pub ledger: Ledger,
+    /// The run second by second.
+    pub series: Vec<Second>,
+    /// What the counters at both ends did.
+    pub change: Change,
     /// How it went.
     pub verdict: Verdict,
     /// Why, if it is not a pass.
     pub reason: Option<String>,
+    /// What was demanded.
+    pub thresholds: Vec<Demand>,
     /// The machine.
     pub environment: Environment,
 }
@@ -122,6 +152,44 @@ pub struct Sending {
     pub blocked_seconds: f64,
 }
 
+/// What was demanded of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Demand {
+    /// As it was written.
+    pub threshold: String,
+    /// What was measured, in the unit of the figure; null if it was not.
+    pub actual: Option<f64>,
+    /// Whether that will do.
+    pub passed: bool,
+}
+
+/// What the collector used.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CollectorSide {
+    /// Its command.
+    pub command: String,
+    /// Processor time of all its threads by messages sent; what the kernel does for it in interrupts is not in it.
+    pub cpu_ns_per_message: f64,
+    /// Memory occupied at the end.
+    pub rss_bytes: u64,
+}
+
+impl CollectorSide {
+    /// What a collector on this machine used for `messages`; `None` for one that cannot be seen.
+    #[must_use]
+    pub fn of(change: &Change, messages: u64) -> Option<Self> {
+        let told = change.collector.as_ref().and_then(|told| told.cpu_seconds);
+        // A receiver of our own is no collector.
+        let process = change.process.as_ref().filter(|process| process.pid != std::process::id());
+        let cpu_seconds = process.map(|process| process.cpu_seconds).or(told)?;
+        Some(Self {
+            command: process.map_or_else(String::new, |process| process.command.clone()),
+            cpu_ns_per_message: cpu_seconds * 1e9 / messages.max(1) as f64,
+            rss_bytes: process.map_or(0, |process| process.resident_bytes),
+        })
+    }
+}
+
 /// The machine that sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
@@ -166,12 +234,34 @@ impl Report {
     /// # Errors
     /// What the file system says, with the file's name.
     pub fn write(&self, path: &Path) -> Result<(), String> {
-        let refused = |error: std::io::Error| format!("cannot write {}: {error}", path.display());
-        let text = serde_json::to_string_pretty(self).map_err(|error| refused(error.into()))?;
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        std::fs::write(&partial, text + "\n").and_then(|()| std::fs::rename(&partial, path)).map_err(refused)
+        write_whole(path, &serde_json::to_string_pretty(self).map_err(|error| error.to_string())?)
     }
+
+    /// Whether somebody ended it.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.reason.as_deref() == Some(INTERRUPTED)
+    }
+}
+
+/// Writes `text` and a line end to a temporary file beside `path`, and then renames it, so that there is never half of one.
+///
+/// # Errors
+/// What the file system says, with the file's name.
+pub fn write_whole(path: &Path, text: &str) -> Result<(), String> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let write = || {
+        let mut file = File::create(&partial)?;
+        file.write_all(text.as_bytes())?;
+        file.write_all(if text.ends_with('\n') { b"" } else { b"\n" })?;
+        file.sync_all()?;
+        std::fs::rename(&partial, path)
+    };
+    write().map_err(|error| {
+        let _ = std::fs::remove_file(&partial);
+        format!("cannot write {}: {error}", path.display())
+    })
 }
 
 /// Share of the plan that may be missing.

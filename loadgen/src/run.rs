@@ -1,16 +1,20 @@
 //! One run: made ready, sent on schedule by threads of its own, watched from another.
 
-use std::io::{self, IsTerminal};
-use std::sync::Arc;
+use std::fmt;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use logboom_syslog::Severity;
 
+use crate::check::{Check, Checking};
+use crate::ledger::{Facts, Ledger};
 use crate::message::{Content, MessageError, Messages};
+use crate::monitor::{Monitor, Seen};
+use crate::observe::Watch;
 use crate::pacer::Pacer;
-use crate::report::{Environment, Plan, Report, SCHEMA, Sending, Verdict, broken_plan};
+use crate::report::{CollectorSide, Environment, INTERRUPTED, Plan, Report, SCHEMA, Sending, Verdict, broken_plan};
 use crate::schedule::{Profile, Schedule};
 use crate::send::connection::Connection;
 use crate::send::source::Source;
@@ -19,6 +23,8 @@ use crate::send::{Flows, Framing, Overflow};
 use crate::sender::{Live, Sender, Sent, Shared};
 use crate::tag::RunTag;
 use crate::target::{Target, Transport};
+use crate::verify::Verification;
+use crate::view::Mode;
 
 /// Sending threads, at most.
 pub const THREADS_MAX: usize = 64;
@@ -41,6 +47,8 @@ pub struct Order {
     pub flows: u32,
     /// Threads that send; each has flows of its own.
     pub threads: usize,
+    /// Processors that the threads keep to, in turn; none for all.
+    pub cpus: Vec<usize>,
     /// Where flows come from.
     pub source: Source,
     /// Framing on streams.
@@ -55,8 +63,30 @@ pub struct Order {
     pub content: Content,
     /// Seed of the texts, and of random gaps.
     pub seed: u64,
-    /// No progress bar.
-    pub quiet: bool,
+    /// How it is found out what arrived.
+    pub check: Check,
+    /// The collector's admin listener, for its own count.
+    pub admin: Option<String>,
+    /// The collector's process, if it is on this machine and cannot be found by its port.
+    pub pid: Option<u32>,
+    /// Nothing has come for so long: then nothing comes any more.
+    pub drain: Duration,
+    /// How the run is shown.
+    pub ui: Mode,
+}
+
+/// What is sent, for people.
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.profile, self.rate) {
+            (Profile::Const, None) => f.write_str("max")?,
+            (Profile::Const, Some(rate)) => write!(f, "{rate}/s")?,
+            (profile, Some(rate)) => write!(f, "{profile} {rate}/s")?,
+            (profile, None) => write!(f, "{profile}")?,
+        }
+        let Self { content: Content { text, format, .. }, flows, .. } = self;
+        write!(f, ", {text} {format}, {flows} flow{}", if *flows == 1 { "" } else { "s" })
+    }
 }
 
 /// Why there was no run.
@@ -96,6 +126,9 @@ pub fn run(order: &Order) -> Result<Report, RunError> {
     let messages = Messages::make(&order.content, RunTag::new(number), order.seed)?;
     let tls = Tls::load(&order.tls, &order.target)?;
     let preflight = |why| RunError::Preflight { target: order.target.clone(), why };
+    let watch = order.watch().map_err(preflight)?;
+    let mut checking =
+        order.check.begin(&order.target, number, order.flows, order.schedule.count()).map_err(preflight)?;
     let flows = (0..order.threads).map(|thread| open(order, tls.as_ref(), thread));
     let flows = flows.collect::<Result<Vec<_>, _>>().map_err(preflight)?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -107,12 +140,49 @@ pub fn run(order: &Order) -> Result<Report, RunError> {
         start: Instant::now() + HEAD_START,
         start_ns: started.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64),
         full_speed: order.schedule.is_full_speed(),
+        cpus: &order.cpus,
         stop: &stop,
         live: &live,
     };
-    let sent = send(order, &shared, flows);
-    let sent = join(order, sent, stop.load(Ordering::Relaxed));
-    Ok(report(order, number, started, &live, &sent))
+    checking.begin_at(shared.start_ns);
+    let monitor = Monitor::new(order, format!("{number:08x}"), &live, &checking, &watch, shared.start);
+    let over = AtomicBool::new(false);
+    let (sent, seen) = std::thread::scope(|scope| {
+        let monitor = scope.spawn(|| monitor.run(&over));
+        let sent = join(order, send(order, &shared, flows), stop.load(Ordering::Relaxed));
+        checking.settle(sent.messages, order.drain, |time| {
+            std::thread::sleep(time);
+            !stop.load(Ordering::Relaxed)
+        });
+        over.store(true, Ordering::Release);
+        monitor.thread().unpark();
+        (sent, joined(monitor))
+    });
+    let checked = check(checking, &sent);
+    Ok(Over { order, number, started, live: &live, sent: &sent, seen, watch: &watch, checked }.report())
+}
+
+fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// What was found, or why that is not known.
+fn check(checking: Checking, sent: &Sent) -> Result<Option<Verification>, String> {
+    checking.finish().map(|tracker| tracker.map(|tracker| tracker.finish(&sent.by_flow)))
+}
+
+impl Order {
+    /// What is looked at from outside.
+    fn watch(&self) -> Result<Watch, String> {
+        let is_ip = !self.target.transport.is_local();
+        Ok(Watch {
+            root: "/".into(),
+            transport: self.target.transport,
+            address: if is_ip { Some(self.target.resolve()?) } else { None },
+            admin: self.admin.clone().or_else(|| self.check.admin().map(ToOwned::to_owned)),
+            pid: self.pid,
+        })
+    }
 }
 
 /// Sends the plan from as many threads as there are sets of flows.
@@ -127,11 +197,7 @@ fn send(order: &Order, shared: &Shared<'_>, flows: Vec<Flows>) -> Vec<Sent> {
                 scope.spawn(move || sender.run())
             })
             .collect();
-        watch(order, shared.live, &|| senders.iter().all(std::thread::ScopedJoinHandle::is_finished));
-        let join = |sender: std::thread::ScopedJoinHandle<'_, Sent>| {
-            sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        senders.into_iter().map(join).collect()
+        senders.into_iter().map(joined).collect()
     })
 }
 
@@ -153,7 +219,7 @@ fn join(order: &Order, threads: Vec<Sent>, interrupted: bool) -> Sent {
         all.failure = all.failure.or(sent.failure);
     }
     if interrupted {
-        all.failure.get_or_insert("interrupted".into());
+        all.failure.get_or_insert(INTERRUPTED.into());
     }
     all
 }
@@ -195,65 +261,106 @@ fn open(order: &Order, tls: Option<&Tls>, thread: usize) -> Result<Flows, String
     opened.map_err(|error| error.to_string())
 }
 
-/// Shows progress until `is_finished`, ten times a second: often enough to look alive, seldom enough to cost nothing.
-fn watch(order: &Order, live: &Live, is_finished: &dyn Fn() -> bool) {
-    let visible = !order.quiet && io::stderr().is_terminal();
-    let target = if visible { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
-    let style = "{wide_bar} {pos}/{len} messages, {per_sec}, {eta} left";
-    let bar = ProgressBar::with_draw_target(Some(order.schedule.count()), target)
-        .with_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
-    while !is_finished() {
-        bar.set_position(live.sent.load(Ordering::Relaxed));
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    bar.finish_and_clear();
+/// Everything that is known of a run that is over.
+struct Over<'a> {
+    order: &'a Order,
+    number: u32,
+    started: SystemTime,
+    live: &'a Live,
+    sent: &'a Sent,
+    seen: Seen,
+    watch: &'a Watch,
+    checked: Result<Option<Verification>, String>,
 }
 
-fn report(order: &Order, run: u32, started: SystemTime, live: &Live, sent: &Sent) -> Report {
-    let elapsed_seconds = sent.elapsed.as_secs_f64();
-    let assigned: u64 = sent.by_flow.iter().sum();
-    let plan = Plan {
-        rate: order.rate,
-        profile: order.profile.clone(),
-        // At full speed there is no more of a plan than what was done, unless a count was given and not reached.
-        count: if order.schedule.is_full_speed() && sent.failure.is_none() { assigned } else { order.schedule.count() },
-        seconds: order.schedule.last_due_ns() as f64 / 1e9,
-        flows: order.flows,
-        threads: order.threads,
-        source: order.source.to_string(),
-        framing: order.target.transport.is_stream().then_some(order.framing),
-        overflow: order.target.transport.is_stream().then_some(order.overflow),
-        gso: order.gso,
-        format: order.content.format.to_string(),
-        severities: order.content.severities.to_string(),
-        content: order.content.text.to_string(),
-        seed: order.seed,
-    };
-    let sending = Sending::new(&sent.trouble);
-    let reason = sent.failure.clone().or_else(|| broken_plan(&plan, sent.messages, elapsed_seconds, &sending));
-    let per = |value: f64, by: f64| if by > 0.0 { value / by } else { 0.0 };
-    let pacing = live.quality.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pacing();
-    let severity = |(severity, count): (Severity, u64)| (severity.keyword().to_owned(), count);
-    Report {
-        schema: SCHEMA.into(),
-        run: format!("{run:08x}"),
-        version: env!("CARGO_PKG_VERSION").into(),
-        target: order.target.to_string(),
-        started: jiff::Timestamp::try_from(started).unwrap_or_default().to_string(),
-        offered: plan.count,
-        plan,
-        sent: sent.messages,
-        sent_bytes: sent.bytes,
-        offered_by_flow: sent.by_flow.clone(),
-        offered_by_second: sent.by_second.clone(),
-        sent_by_severity: Severity::ALL.into_iter().zip(sent.severities).map(severity).collect(),
-        sending,
-        elapsed_seconds,
-        achieved_rate: per(sent.messages as f64, elapsed_seconds),
-        sender_cpu_ns_per_message: per(sent.cpu.as_nanos() as f64, sent.messages as f64),
-        pacing,
-        verdict: if reason.is_some() { Verdict::Invalid } else { Verdict::Pass },
-        reason,
-        environment: Environment::here(),
+impl Over<'_> {
+    fn plan(&self) -> Plan {
+        let Self { order, sent, .. } = self;
+        let is_stream = order.target.transport.is_stream();
+        let assigned: u64 = sent.by_flow.iter().sum();
+        let is_done = order.schedule.is_full_speed() && sent.failure.is_none();
+        Plan {
+            rate: order.rate,
+            profile: order.profile.clone(),
+            // At full speed the time is the plan.
+            count: if is_done { assigned } else { order.schedule.count() },
+            seconds: order.schedule.last_due_ns() as f64 / 1e9,
+            flows: order.flows,
+            threads: order.threads,
+            source: order.source.to_string(),
+            framing: is_stream.then_some(order.framing),
+            overflow: is_stream.then_some(order.overflow),
+            gso: order.gso,
+            format: order.content.format.to_string(),
+            severities: order.content.severities.to_string(),
+            content: order.content.text.to_string(),
+            seed: order.seed,
+        }
+    }
+
+    fn report(self) -> Report {
+        let Self { order, sent, .. } = &self;
+        let plan = self.plan();
+        let elapsed_seconds = sent.elapsed.as_secs_f64();
+        let sending = Sending::new(&sent.trouble);
+        let invalid = sent.failure.clone().or_else(|| broken_plan(&plan, sent.messages, elapsed_seconds, &sending));
+        let (found, unchecked) = match &self.checked {
+            Ok(found) => (found.clone(), None),
+            Err(why) => (None, Some(format!("what arrived could not be found out: {why}"))),
+        };
+        let invalid = invalid.or(unchecked);
+        let ledger = self.ledger(&plan, &sending, found.as_ref(), invalid.as_deref());
+        let per = |value: f64, by: f64| if by > 0.0 { value / by } else { 0.0 };
+        let severity = |(severity, count): (Severity, u64)| (severity.keyword().to_owned(), count);
+        let mut report = Report {
+            schema: SCHEMA.into(),
+            run: format!("{:08x}", self.number),
+            version: env!("CARGO_PKG_VERSION").into(),
+            command: std::env::args().collect(),
+            target: order.target.to_string(),
+            started: jiff::Timestamp::try_from(self.started).unwrap_or_default().to_string(),
+            offered: plan.count,
+            plan,
+            sent: sent.messages,
+            sent_bytes: sent.bytes,
+            offered_by_flow: sent.by_flow.clone(),
+            offered_by_second: sent.by_second.clone(),
+            sent_by_severity: Severity::ALL.into_iter().zip(sent.severities).map(severity).collect(),
+            sending,
+            elapsed_seconds,
+            achieved_rate: per(sent.messages as f64, elapsed_seconds),
+            sender_cpu_ns_per_message: per(sent.cpu.as_nanos() as f64, sent.messages as f64),
+            pacing: self.live.quality.lock().unwrap_or_else(PoisonError::into_inner).pacing(),
+            check: order.check.to_string(),
+            received: self.seen.change.collector.as_ref().map(|told| told.books.received),
+            found,
+            collector: CollectorSide::of(&self.seen.change, sent.messages),
+            ledger,
+            series: self.seen.series.clone(),
+            change: self.seen.change.clone(),
+            verdict: Verdict::Pass,
+            reason: None,
+            thresholds: Vec::new(),
+            environment: Environment::here(),
+        };
+        if let Some(reason) = invalid {
+            (report.verdict, report.reason) = (Verdict::Invalid, Some(reason));
+        }
+        report
+    }
+
+    fn ledger(&self, plan: &Plan, sending: &Sending, found: Option<&Verification>, invalid: Option<&str>) -> Ledger {
+        let assigned: u64 = self.sent.by_flow.iter().sum();
+        Ledger::of(&Facts {
+            target: &self.order.target,
+            is_local: self.watch.is_local(),
+            offered: plan.count,
+            unsent: plan.count.saturating_sub(assigned),
+            sending,
+            found,
+            longest_loss_run: found.map(|found| found.loss_runs.max),
+            change: &self.seen.change,
+            invalid,
+        })
     }
 }

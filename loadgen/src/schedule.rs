@@ -87,6 +87,17 @@ impl Schedule {
         }
     }
 
+    /// The part of it that is over within `time`.
+    #[must_use]
+    pub fn first(&self, time: Duration) -> Self {
+        if self.is_full_speed() {
+            return Self { seconds: self.seconds.min(time.as_secs_f64()), ..self.clone() };
+        }
+        let end_ns = time.as_nanos() as u64;
+        let count = self.due_times().take_while(|due_ns| *due_ns < end_ns).count() as u64;
+        Self { count, ..self.clone() }
+    }
+
     fn messages_in_time(&self) -> u64 {
         let Self { rate, seconds, .. } = *self;
         match (&self.profile, rate) {
@@ -319,6 +330,16 @@ mod tests {
         assert_eq!((burst.count(), due_between(&burst, 100_000_000, 100_000_001)), (500, 50));
         let rates = [&even, &ramp, &falling, &step, &burst].map(|schedule| schedule.rate_at(2.5).unwrap().round());
         assert_eq!(rates, [1000.0, 500.0, 1500.0, 2000.0, 500.0]);
+    }
+
+    #[test]
+    fn the_first_part_of_a_schedule_is_a_schedule() {
+        let ramp = schedule("ramp:0.001-2k", None, 10 * SECOND);
+        let first = ramp.first(5 * SECOND);
+        assert_eq!(first.count() as usize, due_between(&ramp, 0, 5_000_000_000));
+        assert!(ramp.due_times().zip(first.due_times()).all(|(whole, part)| whole == part));
+        let full_speed = Schedule::new(Profile::Const, None, 10 * SECOND, None, 1).unwrap().first(SECOND);
+        assert_eq!(full_speed.ends_ns(), 1_000_000_000);
     }
 
     #[test]

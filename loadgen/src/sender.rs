@@ -31,6 +31,8 @@ pub struct Shared<'a> {
     pub start_ns: u64,
     /// Messages without a schedule: all at full speed.
     pub full_speed: bool,
+    /// Processors that the threads keep to, in turn; none for all.
+    pub cpus: &'a [usize],
     /// Says that it is over.
     pub stop: &'a AtomicBool,
     /// How far they are.
@@ -118,6 +120,10 @@ impl<'a> Sender<'a> {
     /// Sends the plan. Groups go to the flows in turn.
     #[must_use]
     pub fn run(mut self) -> Sent {
+        if let Some(cpu) = self.shared.cpus.get(self.thread % self.shared.cpus.len().max(1)) {
+            // Whether it may was asked before; a processor that has gone since is one that it cannot keep to.
+            let _ = logboom_udp::thread::pin_to_cpu(*cpu);
+        }
         // Without it the kernel may end each sleep 50 us late on purpose.
         let _ = logboom_udp::thread::set_timer_slack(1);
         std::thread::sleep(self.shared.start.saturating_duration_since(Instant::now()));

@@ -114,7 +114,9 @@ trait Take: Send {
 
     /// They are taken.
     #[inline]
-    fn end_batch(&mut self) {}
+    fn end_batch(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// There will be no more.
     fn finish(self, taken: &mut Taken) -> io::Result<()>;
@@ -254,8 +256,9 @@ impl Take for Books {
         Ok(())
     }
 
-    fn end_batch(&mut self) {
+    fn end_batch(&mut self) -> io::Result<()> {
         self.watch.publish(&self.tracker);
+        Ok(())
     }
 
     fn finish(self, taken: &mut Taken) -> io::Result<()> {

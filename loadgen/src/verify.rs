@@ -33,11 +33,7 @@ pub use watch::Watch;
 /// What was found. `docs/loadgen.md` describes the fields.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Verification {
-    /// The run's tag, hex.
-    pub run: String,
-    /// Messages sent.
-    pub sent: u64,
-    /// Of these, found as they were sent.
+    /// Messages of the run, sent or not, that were found as they were sent.
     pub stored: u64,
     /// Of the stored, found in text only once what a collector had put behind them was taken off.
     pub wrapped: u64,
@@ -55,7 +51,7 @@ pub struct Verification {
     pub reordered: u64,
     /// How far behind.
     pub reorder_depth: ReorderDepth,
-    /// Found, but changed; `sent` is `stored + lost + corrupted`, unless a change made the number itself unreadable.
+    /// Found, but changed; all there are is `stored + lost + corrupted`, unless a change made the number itself unreadable.
     pub corrupted: u64,
     /// Found with numbers that were never sent.
     pub unexpected: u64,

@@ -6,6 +6,7 @@
 //! * `sending`: what `run` says it sent is what arrives, on schedule and in order;
 //! * `local`: the same over sockets of this machine, where a full queue makes the sender wait;
 //! * `tls`: the same encrypted, to the collector that was meant and to no other;
+//! * `runs`: a run from plan to verdict: checks, thresholds, baselines, comparisons, overflow;
 //! * `report`: runs are told in every format as the golden files say, and judged by exit code;
 //! * `refusals`: bad input and broken plans have their own exit codes and one clear line.
 
@@ -18,6 +19,7 @@ mod claims {
     mod local;
     mod refusals;
     mod report;
+    mod runs;
     mod sending;
     mod sinks;
     mod stored;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use logboom_udp::SEGMENTS_MAX;
 
+use super::watch::WatchOptions;
 use crate::message::{Content, Format, Severities, Sizes, Text};
 use crate::run::{Order, THREADS_MAX};
 use crate::schedule::{DURATION_MAX, Profile, Schedule};
@@ -23,7 +24,7 @@ const DURATION_DEFAULT: Duration = Duration::from_secs(10);
 /// Messages a second where neither --rate nor --profile says.
 const RATE_DEFAULT: f64 = 10_000.0;
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(super) struct PlanOptions {
     /// Messages a second, such as 200k, or max; 10k unless given.
     #[arg(long, value_parser = parse_rate)]
@@ -55,13 +56,16 @@ pub(super) struct PlanOptions {
     /// Threads to send from; each needs a processor of its own, and at least one flow.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=THREADS_MAX as i64))]
     threads: u8,
+    /// Processors that the threads keep to, such as 1 or 2,3: what else loadgen does goes elsewhere.
+    #[arg(long, value_name = "CPUS", value_delimiter = ',')]
+    cpu: Vec<usize>,
     /// Address to send from, or a network whose addresses the flows take in turn, such as 127.0.0.0/8.
     #[arg(long, value_name = "ADDRESS[/LEN]")]
     source: Option<SourceRange>,
     /// Ports to send from, such as 20000-20999.
     #[arg(long, value_name = "PORTS")]
     source_port: Option<PortRange>,
-    /// How messages are told apart on a stream; lf unless given, but octet for tls (RFC 5425 section 4.3).
+    /// How messages are told apart on a stream; lf unless given, but octet for tls (RFC 5425 section 4.3) with a PRI.
     #[arg(long, value_enum)]
     framing: Option<Framing>,
     /// What happens to a message that a stream does not take at once.
@@ -78,11 +82,26 @@ pub(super) struct PlanOptions {
 }
 
 impl PlanOptions {
+    /// These options without those that say nothing of `target`, where others of the same comparison may want them.
+    pub(super) fn applicable(&self, target: &Target) -> Self {
+        let mut options = self.clone();
+        if target.transport != Transport::Tls {
+            options.tls = TlsOptions::default();
+        }
+        if !target.transport.is_stream() {
+            options.overflow = Overflow::default();
+        }
+        if target.transport.is_local() {
+            (options.source, options.source_port) = (None, None);
+        }
+        options
+    }
+
     /// The order to send this to `target`.
     ///
     /// # Errors
     /// What does not go together, in words.
-    pub(super) fn order(&self, target: Target, quiet: bool) -> Result<Order, String> {
+    pub(super) fn order(&self, target: Target, watching: &WatchOptions) -> Result<Order, String> {
         let rate = self.rate()?;
         let duration = self.duration.unwrap_or(match (self.count, &self.profile) {
             (Some(_), Profile::Const | Profile::Poisson) => DURATION_MAX,
@@ -97,9 +116,12 @@ impl PlanOptions {
             schedule,
             flows: self.flows,
             threads: usize::from(self.threads),
+            cpus: self.cpus()?,
             source,
-            framing: self.framing.unwrap_or(match target.transport {
-                Transport::Tls => Framing::Octet,
+            framing: self.framing.unwrap_or(match (target.transport, &self.format) {
+                // Receivers know a count by the `<` behind it, which these do not have.
+                (_, Format::Json | Format::Raw) => Framing::Lf,
+                (Transport::Tls, _) => Framing::Octet,
                 _ => Framing::Lf,
             }),
             overflow: self.overflow,
@@ -107,7 +129,11 @@ impl PlanOptions {
             gso: usize::from(self.gso),
             content: self.content(),
             seed: self.seed,
-            quiet,
+            check: watching.check.clone(),
+            admin: watching.admin.clone(),
+            pid: watching.pid,
+            drain: watching.drain,
+            ui: watching.ui,
             target,
         })
     }
@@ -121,6 +147,14 @@ impl PlanOptions {
             (Profile::Const | Profile::Poisson, Some(Rate::PerSecond(rate))) => Ok(Some(rate)),
             (_, None) => Ok(None),
             (_, Some(_)) => Err(format!("--profile {profile} has rates of its own: leave --rate out")),
+        }
+    }
+
+    fn cpus(&self) -> Result<Vec<usize>, String> {
+        let allowed = logboom_udp::thread::allowed_cpus().map_err(|error| format!("--cpu: {error}"))?;
+        match self.cpu.iter().find(|cpu| !allowed.contains(cpu)) {
+            Some(cpu) => Err(format!("--cpu {cpu}: this process may use processors {allowed:?} only")),
+            None => Ok(self.cpu.clone()),
         }
     }
 

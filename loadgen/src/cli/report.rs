@@ -1,23 +1,17 @@
 //! `loadgen report`.
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use serde_json::Value;
 
+use super::judging::{Judges, Judging, read};
 use super::{INVALID_RUN, RUNTIME_ERROR, THRESHOLD_BREACHED, USAGE};
-use crate::baseline::{Baseline, Limit};
 use crate::report::judged::Judged;
-use crate::report::{SCHEMA, Verdict, csv, junit, markdown};
-use crate::threshold::Threshold;
+use crate::report::{Verdict, csv, junit, markdown, write_whole};
 
 /// Runs side by side, at most.
 const RUNS_MAX: usize = 100;
-
-/// Of one file, at most.
-const FILE_MIB_MAX: u64 = 64;
 
 #[derive(Args)]
 pub(super) struct ReportArguments {
@@ -27,19 +21,8 @@ pub(super) struct ReportArguments {
     /// What to make of them.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// What a run must keep, such as 'loss_ratio<=0.01%' or 'latency.p99<5ms'; may be given again. Without any the verdict of
-    /// the run stands.
-    #[arg(long = "threshold", value_name = "FIGURE OP VALUE")]
-    thresholds: Vec<Threshold>,
-    /// An older run of the same plan that no run may be worse than.
-    #[arg(long, value_name = "OLD.json")]
-    baseline: Option<PathBuf>,
-    /// How much worse, such as 5%, or latency.p50=10% for one figure; may be given again. 5% unless given.
-    #[arg(long, value_name = "[FIGURE=]PERCENT", requires = "baseline")]
-    max_regress: Vec<Limit>,
-    /// Compare with a baseline of another plan.
-    #[arg(long, requires = "baseline")]
-    ignore_plan: bool,
+    #[command(flatten)]
+    judging: Judging,
     /// Write to this file instead of standard output.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -57,24 +40,15 @@ enum Format {
 }
 
 pub(super) fn execute(command: &ReportArguments) -> Result<u8, (u8, String)> {
-    let ReportArguments { runs, thresholds, max_regress, ignore_plan, .. } = command;
+    let runs = &command.runs;
     if runs.len() > RUNS_MAX {
         return Err((USAGE, format!("{} runs, but at most {RUNS_MAX} go into one report: make several", runs.len())));
     }
-    let unusable = |path: &Path| {
-        let name = path.display().to_string();
-        move |error: String| (USAGE, format!("{name}: {error}"))
-    };
-    let baseline = match &command.baseline {
-        Some(path) => {
-            let made = Baseline::new(read(path)?, max_regress.clone(), *ignore_plan);
-            Some(made.map_err(|error| unusable(path)(format!("as a baseline: {error}")))?)
-        }
-        None => None,
-    };
+    let Judges { thresholds, baseline } = command.judging.load()?;
     let judge = |path: &PathBuf| {
-        let judged = Judged::new(&path.display().to_string(), &read(path)?, thresholds, baseline.as_ref());
-        judged.map_err(unusable(path))
+        let name = path.display().to_string();
+        Judged::new(&name, &read(path)?, &thresholds, baseline.as_ref())
+            .map_err(|error| (USAGE, format!("{name}: {error}")))
     };
     let judged = runs.iter().map(judge).collect::<Result<Vec<_>, _>>()?;
     let text = match command.format {
@@ -83,7 +57,7 @@ pub(super) fn execute(command: &ReportArguments) -> Result<u8, (u8, String)> {
         Format::Junit => junit::render(&judged),
     };
     match &command.output {
-        Some(path) => write(path, &text)?,
+        Some(path) => write_whole(path, &text).map_err(|error| (RUNTIME_ERROR, error))?,
         None => std::io::stdout()
             .write_all(text.as_bytes())
             .map_err(|error| (RUNTIME_ERROR, format!("cannot write the report: {error}")))?,
@@ -101,29 +75,4 @@ fn exit_code(judged: &[Judged]) -> u8 {
     } else {
         0
     }
-}
-
-/// A run as it stands in the file: reports need not know all of its fields, and of each keep only what they tell.
-fn read(path: &Path) -> Result<Value, (u8, String)> {
-    let failed = |error: std::io::Error| (RUNTIME_ERROR, format!("cannot read {}: {error}", path.display()));
-    let unusable = |error: String| (USAGE, format!("{}: {error}", path.display()));
-    let mut bytes = Vec::new();
-    let limit = FILE_MIB_MAX << 20;
-    File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes)).map_err(failed)?;
-    if bytes.len() as u64 > limit {
-        return Err(unusable(format!("it is larger than {FILE_MIB_MAX} MiB, the most that is read of a run")));
-    }
-    let run: Value = serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;
-    match &run["schema"] {
-        Value::String(schema) if schema == SCHEMA => Ok(run),
-        schema => Err(unusable(format!("schema {schema}, but this program knows only {SCHEMA:?}"))),
-    }
-}
-
-/// To a temporary file beside it first, so that there is never half of one.
-fn write(path: &Path, text: &str) -> Result<(), (u8, String)> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, path));
-    written.map_err(|error| (RUNTIME_ERROR, format!("cannot write {}: {error}", path.display())))
 }

@@ -1,14 +1,19 @@
 //! `loadgen run`.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
 
+use super::judging::Judging;
 use super::plan::PlanOptions;
-use super::{INVALID_RUN, PREFLIGHT_FAILED, RUNTIME_ERROR, USAGE};
+use super::watch::WatchOptions;
+use super::{INVALID_RUN, PREFLIGHT_FAILED, RUNTIME_ERROR, THRESHOLD_BREACHED, USAGE};
+use crate::report::text::summary;
 use crate::report::{Report, Verdict};
-use crate::run::{RunError, run};
+use crate::run::{Order, RunError, run};
 use crate::target::Target;
+use crate::view::Mode;
 
 #[derive(Args)]
 pub(super) struct Run {
@@ -16,43 +21,58 @@ pub(super) struct Run {
     target: Target,
     #[command(flatten)]
     plan: PlanOptions,
-    /// Write what was sent to this file, for verify.
+    #[command(flatten)]
+    watching: WatchOptions,
+    #[command(flatten)]
+    judging: Judging,
+    /// Write the report to this file.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// No progress bar.
+    /// Show nothing while it runs: as --ui quiet.
     #[arg(short, long)]
     quiet: bool,
 }
 
 pub(super) fn execute(command: &Run) -> Result<u8, (u8, String)> {
-    let order = command.plan.order(command.target.clone(), command.quiet).map_err(|error| (USAGE, error))?;
+    let judges = command.judging.load()?;
+    let mut watching = command.watching.clone();
+    if command.quiet {
+        watching.ui = Mode::Quiet;
+    }
+    let order = command.plan.order(command.target.clone(), &watching).map_err(|error| (USAGE, error))?;
+    let mut report = perform(&order)?;
+    let regressions = judges.judge(&mut report)?;
+    let written = command.output.as_ref().map_or(Ok(()), |path| report.write(path));
+    // Also when the report cannot be written, what it says must not be lost. JSON lines have standard output for themselves.
+    let text = summary(&report, &regressions);
+    let told = match order.ui {
+        Mode::Json => std::io::stderr().write_all(text.as_bytes()),
+        _ => std::io::stdout().write_all(text.as_bytes()),
+    };
+    written.map_err(|error| (RUNTIME_ERROR, error))?;
+    told.map_err(|error| (RUNTIME_ERROR, format!("cannot write the result: {error}")))?;
+    Ok(exit_code(report.verdict))
+}
+
+/// Runs `order`; what stops it has an exit code.
+pub(super) fn perform(order: &Order) -> Result<Report, (u8, String)> {
     if cfg!(debug_assertions) {
         eprintln!("loadgen: built without optimisation: rates and times say nothing");
     }
-    let report = run(&order).map_err(|error| {
+    run(order).map_err(|error| {
         let code = match error {
             RunError::Message(_) | RunError::Tls(_) => USAGE,
             RunError::Preflight { .. } => PREFLIGHT_FAILED,
             RunError::System { .. } => RUNTIME_ERROR,
         };
         (code, error.to_string())
-    })?;
-    if let Some(path) = &command.output {
-        report.write(path).map_err(|error| (RUNTIME_ERROR, error))?;
-    }
-    println!("{}", sentence(&report));
-    Ok(if report.verdict == Verdict::Invalid { INVALID_RUN } else { 0 })
+    })
 }
 
-fn sentence(report: &Report) -> String {
-    let Report { sent, offered, target, achieved_rate, elapsed_seconds, sender_cpu_ns_per_message, run, .. } = report;
-    let mut text = format!(
-        "run {run}: sent {sent} of {offered} messages to {target} in {elapsed_seconds:.3} s, {achieved_rate:.0} a second, \
-         {sender_cpu_ns_per_message:.0} ns of processor time each"
-    );
-    if let Some(reason) = &report.reason {
-        text.push_str("\nINVALID: ");
-        text.push_str(reason);
+pub(super) const fn exit_code(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Pass => 0,
+        Verdict::Fail => THRESHOLD_BREACHED,
+        Verdict::Invalid => INVALID_RUN,
     }
-    text
 }

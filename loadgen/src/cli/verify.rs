@@ -30,10 +30,12 @@ pub(super) fn execute(command: &Verify) -> Result<u8, (u8, String)> {
     let mut stdout = std::io::stdout().lock();
     let printed = if command.json {
         let mut json = serde_json::json!(found);
+        json["run"] = serde_json::json!(report.run);
+        json["sent"] = serde_json::json!(report.offered_by_flow.iter().sum::<u64>());
         json["verdict"] = serde_json::json!(verdict);
         writeln!(stdout, "{json:#}")
     } else {
-        writeln!(stdout, "{}", verification_text(&found, verdict, report.reason.as_deref()))
+        writeln!(stdout, "{}", verification_text(&report, &found, verdict))
     };
     printed.map_err(|error| (RUNTIME_ERROR, format!("cannot write the result: {error}")))?;
     Ok(match verdict {
@@ -43,12 +45,13 @@ pub(super) fn execute(command: &Verify) -> Result<u8, (u8, String)> {
     })
 }
 
-fn verification_text(found: &Verification, verdict: Verdict, reason: Option<&str>) -> String {
-    let Verification { run, sent, stored, lost, lost_at_end, loss_runs, reorder_depth, reordered, .. } = found;
+fn verification_text(report: &Report, found: &Verification, verdict: Verdict) -> String {
+    let (run, sent) = (&report.run, report.offered_by_flow.iter().sum::<u64>());
+    let Verification { stored, lost, lost_at_end, loss_runs, reorder_depth, reordered, .. } = found;
     let verdict = match verdict {
         Verdict::Pass => "PASS".to_owned(),
         Verdict::Fail => "FAIL".to_owned(),
-        Verdict::Invalid => format!("INVALID ({})", reason.unwrap_or("the plan was not kept")),
+        Verdict::Invalid => format!("INVALID ({})", report.reason.as_deref().unwrap_or("the plan was not kept")),
     };
     let wrapped =
         if found.wrapped == 0 { String::new() } else { format!(" ({} with something behind)", found.wrapped) };

@@ -23,7 +23,7 @@ pub(super) struct Situation {
 impl Situation {
     /// `offered` messages to a collector on this machine, of which `stored` are found.
     pub(super) fn found(offered: u64, stored: u64) -> Self {
-        let found = Verification { sent: offered, stored, lost: offered - stored, ..Verification::default() };
+        let found = Verification { stored, lost: offered - stored, ..Verification::default() };
         Self { offered, found: Some(found), ..Self::default() }
     }
 

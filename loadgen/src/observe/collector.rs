@@ -1,5 +1,6 @@
 //! What logboom says of itself: `GET /ledger` and `GET /status` of its admin listener (docs/ledger.md).
 
+use std::io::Read;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -106,12 +107,33 @@ impl Answer {
     }
 }
 
+/// What the collector streams of a test run from now on (docs/admin.md): `GET /loadgen/RUN`.
+///
+/// # Errors
+/// Why it does not, in words.
+pub fn stream(admin: &str, run: u32) -> Result<impl Read + Send + 'static, String> {
+    let config = ureq::Agent::config_builder().timeout_connect(Some(TIMEOUT)).proxy(None).max_redirects(0);
+    let agent = config.http_status_as_error(false).build().new_agent();
+    let url = format!("{}/loadgen/{run:08x}", base(admin));
+    let mut response = agent.get(&url).call().map_err(|error| format!("{url}: {error}"))?;
+    if response.status() == 200 {
+        return Ok(response.into_body().into_reader());
+    }
+    let told = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string().unwrap_or_default();
+    Err(format!("{url}: {} {}", response.status(), told.trim_end()))
+}
+
+/// The address as the beginning of a URL.
+fn base(admin: &str) -> String {
+    let base = admin.trim_end_matches('/');
+    if base.contains("://") { base.to_owned() } else { format!("http://{base}") }
+}
+
 fn ask(admin: &str, timeout: Duration) -> Result<Collector, String> {
     // A proxy from the environment would be asked for the books of another machine.
     let config = ureq::Agent::config_builder().timeout_global(Some(timeout)).proxy(None).max_redirects(0);
     let agent = config.build().new_agent();
-    let base = admin.trim_end_matches('/');
-    let base = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
+    let base = base(admin);
     let books = get(&agent, &format!("{base}/ledger"))?;
     let status: Status = get(&agent, &format!("{base}/status"))?;
     Ok(Collector {

@@ -143,7 +143,7 @@ impl<T: Take> Taking<'_, T> {
         while let Some(frame) = framer.next(&mut read) {
             self.take_one(frame.bytes);
         }
-        self.take.end_batch();
+        self.end_batch();
         self.failure.is_none()
     }
 
@@ -151,7 +151,13 @@ impl<T: Take> Taking<'_, T> {
         if let Some(frame) = framer.finish() {
             self.take.begin_batch();
             self.take_one(frame.bytes);
-            self.take.end_batch();
+            self.end_batch();
+        }
+    }
+
+    fn end_batch(&mut self) {
+        if let Err(error) = self.take.end_batch() {
+            self.failure.get_or_insert(error);
         }
     }
 

@@ -24,6 +24,11 @@ impl Take for Lines {
         script.apply(message, |line| write_line(file, bytes, line))
     }
 
+    /// Whoever reads the file meanwhile sees what has come.
+    fn end_batch(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+
     fn finish(self, taken: &mut Taken) -> io::Result<()> {
         let Self { mut file, mut bytes, script } = self;
         taken.script = Some(script.finish(|line| write_line(&mut file, &mut bytes, line))?);

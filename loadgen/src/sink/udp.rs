@@ -101,7 +101,7 @@ fn take_batch<T: Take>(ring: &ReceiveRing, batch: usize, take: &mut T, taken: &m
             take.take(payload)?;
         }
     }
-    take.end_batch();
+    take.end_batch()?;
     Ok(())
 }
 
@@ -131,7 +131,7 @@ fn take_singly<T: Take>(
         take.take(&buffer[..bytes])?;
     }
     if batch > 0 {
-        take.end_batch();
+        take.end_batch()?;
     }
     Ok(batch)
 }

@@ -189,8 +189,6 @@ impl Tracker {
         let stored = stored - intact_beyond;
         let sent = sent_by_flow.iter().fold(0u64, |sum, sent| sum.saturating_add(*sent));
         Verification {
-            run: self.run.to_string(),
-            sent,
             stored,
             wrapped: self.wrapped,
             lost,

@@ -211,7 +211,7 @@ fn a_collector_that_demands_a_certificate_says_so() {
         let output = run_against(receive, &["--count", count, "--tls-ca", &ca]);
         assert_eq!(output.status.code(), Some(4), "{output:?}");
         let stdout = text(&output.stdout);
-        assert!(stdout.contains("INVALID: ") && stdout.contains(told), "{stdout}");
+        assert!(stdout.contains("INVALID") && stdout.contains(told), "{stdout}");
     }
 }
 
@@ -245,7 +245,7 @@ fn a_collector_that_dies_makes_an_encrypted_run_invalid() {
     let die = |listener: TcpListener| accept(&listener, &config).read_exact(&mut [0; 100]).unwrap();
     let output = run_against(die, &["--count", "500k", "--tls-ca", &authority.path("ca.pem")]);
     assert_eq!(output.status.code(), Some(4), "{output:?}");
-    assert!(text(&output.stdout).contains("INVALID: sending on flow 0:"), "{output:?}");
+    assert!(text(&output.stdout).contains("sending on flow 0:"), "{output:?}");
 }
 
 #[test]

@@ -82,8 +82,6 @@ fn model(copies: &[Copy], sent_by_flow: &[u64]) -> Verification {
         stored_by_second[second] += 1;
     }
     Verification {
-        run: "00000007".into(),
-        sent,
         stored: intact.iter().filter(|number| was_sent(number)).count() as u64,
         wrapped: 0,
         lost,

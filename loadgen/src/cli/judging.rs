@@ -1,0 +1,111 @@
+//! The options that say what a run must keep: those of `run`, of `compare`, and of `report`.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::Value;
+
+use super::{RUNTIME_ERROR, USAGE};
+use crate::baseline::{Baseline, Change, Limit};
+use crate::report::{Demand, Report, SCHEMA, Verdict};
+use crate::threshold::{Checked, Threshold, judge};
+
+/// Largest report that is read, MiB.
+const FILE_MIB_MAX: u64 = 64;
+
+#[derive(Args)]
+pub(super) struct Judging {
+    /// What a run must keep, such as 'loss_ratio<=0.01%' or 'latency.p99<5ms'; may be given again. Without any nothing may be
+    /// lost, doubled or changed.
+    #[arg(long = "threshold", value_name = "FIGURE OP VALUE")]
+    pub(super) thresholds: Vec<Threshold>,
+    /// An older run of the same plan that no run may be worse than.
+    #[arg(long, value_name = "OLD.json")]
+    baseline: Option<PathBuf>,
+    /// How much worse, such as 5%, or latency.p50=10% for one figure; may be given again. 5% unless given.
+    #[arg(long, value_name = "[FIGURE=]PERCENT", requires = "baseline")]
+    max_regress: Vec<Limit>,
+    /// Compare with a baseline of another plan.
+    #[arg(long, requires = "baseline")]
+    ignore_plan: bool,
+}
+
+/// What runs are judged by.
+pub(super) struct Judges {
+    pub(super) thresholds: Vec<Threshold>,
+    pub(super) baseline: Option<Baseline>,
+}
+
+impl Judging {
+    /// Whether anything was demanded.
+    pub(super) fn is_demanding(&self) -> bool {
+        !self.thresholds.is_empty() || self.baseline.is_some()
+    }
+
+    /// Reads the baseline.
+    ///
+    /// # Errors
+    /// What is wrong with it, and the exit code.
+    pub(super) fn load(&self) -> Result<Judges, (u8, String)> {
+        let make = |path: &PathBuf| {
+            Baseline::new(read(path)?, self.max_regress.clone(), self.ignore_plan)
+                .map_err(|error| (USAGE, format!("{}: as a baseline: {error}", path.display())))
+        };
+        let baseline = self.baseline.as_ref().map(make).transpose()?;
+        Ok(Judges { thresholds: self.thresholds.clone(), baseline })
+    }
+}
+
+impl Judges {
+    /// Judges a run that is over, and writes the verdict into its report. Returns what became worse than it may.
+    ///
+    /// # Errors
+    /// When it cannot be compared with the baseline, and the exit code.
+    pub(super) fn judge(&self, report: &mut Report) -> Result<Vec<Change>, (u8, String)> {
+        if report.verdict == Verdict::Invalid {
+            return Ok(Vec::new());
+        }
+        let run = serde_json::json!(report);
+        let judgement = judge(&run, &self.thresholds);
+        let compare = |baseline: &Baseline| baseline.compare(&run).map_err(|error| (USAGE, error));
+        let mut changes = self.baseline.as_ref().map(compare).transpose()?.unwrap_or_default();
+        changes.retain(|change| change.regressed);
+        let failed = judgement.checked.iter().filter(|checked| !checked.passed).map(Checked::to_string);
+        let mut reasons: Vec<_> = failed.chain(changes.iter().map(Change::to_string)).collect();
+        // Nobody looked what arrived, but what the counters saw is enough.
+        if report.found.is_none() && report.ledger.counted_lost() > 0 && self.thresholds.is_empty() {
+            reasons.push(report.ledger.sentence.clone());
+        }
+        report.thresholds = judgement.checked.into_iter().map(demand).collect();
+        if !reasons.is_empty() {
+            (report.verdict, report.reason) = (Verdict::Fail, Some(reasons.join("; ")));
+        }
+        Ok(changes)
+    }
+}
+
+fn demand(checked: Checked) -> Demand {
+    Demand { threshold: checked.threshold.to_string(), actual: checked.actual, passed: checked.passed }
+}
+
+/// A run of any version of this schema, as it stands in the file: not all of its fields need be known.
+///
+/// # Errors
+/// What is wrong with it, and the exit code.
+pub(super) fn read(path: &Path) -> Result<Value, (u8, String)> {
+    let failed = |error: std::io::Error| (RUNTIME_ERROR, format!("cannot read {}: {error}", path.display()));
+    let unusable = |error: String| (USAGE, format!("{}: {error}", path.display()));
+    let mut bytes = Vec::new();
+    let limit = FILE_MIB_MAX << 20;
+    File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    if bytes.len() as u64 > limit {
+        return Err(unusable(format!("it is larger than {FILE_MIB_MAX} MiB, the most that is read of a run")));
+    }
+    let run: Value = serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;
+    match &run["schema"] {
+        Value::String(schema) if schema == SCHEMA => Ok(run),
+        schema => Err(unusable(format!("schema {schema}, but this program knows only {SCHEMA:?}"))),
+    }
+}

@@ -1,0 +1,29 @@
+//! The options that say how a run is watched: those of `run`, and of `compare` for all its runs.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::check::Check;
+use crate::values::parse_duration;
+use crate::view::Mode;
+
+#[derive(Args, Clone)]
+pub(super) struct WatchOptions {
+    /// How arrival is checked: dir:DIR (segments), files:PATTERN (text of any collector), admin:HOST:PORT (live, by a
+    /// logboom), sink (a receiver of our own at the target) or none.
+    #[arg(long, value_name = "CHECK", default_value_t)]
+    pub(super) check: Check,
+    /// The collector's admin listener, HOST:PORT, for its own count; known from --check admin.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) admin: Option<String>,
+    /// The collector's process, where its port does not tell.
+    #[arg(long)]
+    pub(super) pid: Option<u32>,
+    /// What has not come when nothing came for so long is lost.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
+    pub(super) drain: Duration,
+    /// How the run is shown: auto, terminal, plain (a line a second), json (an object a second, on standard output) or quiet.
+    #[arg(long, value_name = "FORM", default_value = "auto")]
+    pub(super) ui: Mode,
+}

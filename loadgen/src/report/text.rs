@@ -1,0 +1,65 @@
+//! The end of a run for whoever watched it: the verdict, where the messages are, and what it took.
+
+use std::fmt::Write;
+
+use super::{Report, Verdict};
+use crate::baseline::Change;
+use crate::figures::Figure;
+use crate::ledger::Place;
+
+/// Figures that are told, if they were measured.
+const TOLD: [&str; 12] = [
+    "duplicates",
+    "reordered",
+    "corrupted",
+    "latency.p50",
+    "latency.p99",
+    "latency.max",
+    "latency_synced.p99",
+    "pacing.lag_us.p99",
+    "pacing.lag_us.max",
+    "sender_cpu_ns_per_message",
+    "collector.cpu_ns_per_message",
+    "collector.rss_bytes",
+];
+
+/// Some lines of text, the verdict first.
+#[must_use]
+pub fn summary(report: &Report, regressions: &[Change]) -> String {
+    let Report { run, target, sent, offered, elapsed_seconds, achieved_rate, ledger, .. } = report;
+    let verdict = match report.verdict {
+        Verdict::Pass => "PASS",
+        Verdict::Fail => "FAIL",
+        Verdict::Invalid => "INVALID",
+    };
+    let mut text = format!(
+        "run {run}: {verdict}\n{}\nsent {sent} of {offered} messages to {target} in {elapsed_seconds:.3} s, \
+         {achieved_rate:.0} a second\n",
+        ledger.sentence
+    );
+    let is_told = |place| !matches!(place, Place::Unexplained) || report.found.is_some();
+    for entry in ledger.places.iter().filter(|entry| entry.messages > 0 && is_told(entry.place)) {
+        let share = entry.messages as f64 / (*offered).max(1) as f64 * 100.0;
+        let about = if entry.exact { ' ' } else { '~' };
+        let _ = writeln!(
+            text,
+            "  {:<16}{about}{:>12}  {share:>8.4} %  {}",
+            entry.place.name(),
+            entry.messages,
+            entry.evidence
+        );
+    }
+    let json = serde_json::json!(report);
+    for figure in TOLD.iter().filter_map(|name| Figure::named(name).ok()) {
+        if let Some(value) = figure.value(&json) {
+            let _ = writeln!(text, "  {:<30}{:>14}", figure.name, figure.show(Some(value)));
+        }
+    }
+    for demand in &report.thresholds {
+        let _ = writeln!(text, "  {} {}", if demand.passed { "kept    " } else { "breached" }, demand.threshold);
+    }
+    for change in regressions {
+        let _ = writeln!(text, "  worse    {change}");
+    }
+    text
+}

@@ -1,0 +1,147 @@
+use std::io::{BufRead, BufReader, Read};
+use std::net::{TcpListener, UdpSocket};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::support::{loadgen, read_report, text};
+
+/// A port of the loopback interface that was free a moment ago.
+fn free_port(transport: &str) -> u16 {
+    let address = if transport == "udp" {
+        UdpSocket::bind("127.0.0.1:0").unwrap().local_addr()
+    } else {
+        TcpListener::bind("127.0.0.1:0").unwrap().local_addr()
+    };
+    address.unwrap().port()
+}
+
+fn count(report: &Value, field: &str) -> u64 {
+    report[field].as_u64().unwrap_or_else(|| panic!("{field}: {report}"))
+}
+
+fn place(report: &Value, name: &str) -> u64 {
+    let places = report["ledger"]["places"].as_array().unwrap();
+    places.iter().find(|place| place["place"] == name).unwrap()["messages"].as_u64().unwrap()
+}
+
+#[test]
+fn a_receiver_of_our_own_finds_everything_and_its_latency() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run.json");
+    for transport in ["udp", "tcp"] {
+        let target = format!("{transport}://127.0.0.1:{}", free_port(transport));
+        let arguments = ["--rate", "2k", "--count", "1500", "--flows", "3", "--check", "sink", "--ui", "quiet"];
+        let output = loadgen(&[&["run", &target], &arguments[..], &["-o", run.to_str().unwrap()]].concat());
+        assert!(matches!(output.status.code(), Some(0 | 4)), "{output:?}");
+        let report = read_report(&run);
+        let found = ["offered", "sent", "stored", "lost", "duplicates", "corrupted"].map(|field| count(&report, field));
+        assert_eq!(found, [1500, 1500, 1500, 0, 0, 0]);
+        assert_eq!((place(&report, "stored"), count(&report["latency"], "samples")), (1500, 1500));
+        assert_eq!(report["offered_by_second"], report["stored_by_second"]);
+        let places = report["ledger"]["places"].as_array().unwrap();
+        assert_eq!(places.iter().map(|place| place["messages"].as_u64().unwrap()).sum::<u64>(), 1500);
+        assert!(report["command"].as_array().unwrap().iter().any(|word| word == "--check"));
+    }
+}
+
+#[test]
+fn thresholds_decide_and_stand_in_the_report() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run.json");
+    let target = format!("udp://127.0.0.1:{}", free_port("udp"));
+    let arguments = ["run", &target, "--rate", "1k", "--count", "300", "--check", "sink", "--ui", "quiet", "-o"];
+    let demand = |thresholds: &[&str]| {
+        let thresholds: Vec<_> = thresholds.iter().flat_map(|threshold| ["--threshold", threshold]).collect();
+        let output = loadgen(&[&arguments[..], &[run.to_str().unwrap()], &thresholds].concat());
+        (output.status.code(), text(&output.stdout), read_report(&run))
+    };
+    let (code, _, report) = demand(&["loss_ratio<=0.1%", "latency.max<1000s"]);
+    // Late on a busy machine, but never judged wrongly.
+    if code == Some(0) {
+        assert!(report["thresholds"].as_array().unwrap().iter().all(|demand| demand["passed"] == true), "{report}");
+    }
+    let (code, said, report) = demand(&["stored>=301", "latency_synced.p99<1s"]);
+    if code != Some(4) {
+        assert_eq!((code, &report["verdict"]), (Some(99), &"fail".into()));
+        assert!(said.contains("breached stored>=301") && said.contains("breached latency_synced.p99<1s"), "{said}");
+        assert!(report["reason"].as_str().unwrap().contains("stored>=301: it is 300"), "{report}");
+    }
+}
+
+#[test]
+fn a_run_that_became_worse_than_its_baseline_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    let (old, new) = (directory.path().join("old.json"), directory.path().join("new.json"));
+    let target = format!("udp://127.0.0.1:{}", free_port("udp"));
+    let arguments = ["run", &target, "--rate", "1k", "--count", "300", "--check", "sink", "--ui", "quiet", "-o"];
+    let output = loadgen(&[&arguments[..], &[old.to_str().unwrap()]].concat());
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{output:?}");
+    // An old run that took no processor time at all.
+    let mut report = read_report(&old);
+    (report["verdict"], report["sender_cpu_ns_per_message"]) = ("pass".into(), 0.001.into());
+    std::fs::write(&old, report.to_string()).unwrap();
+    let baseline = ["--baseline", old.to_str().unwrap(), "--max-regress", "1000000%"];
+    let output = loadgen(&[&arguments[..], &[new.to_str().unwrap()], &baseline].concat());
+    if output.status.code() != Some(4) {
+        assert_eq!(output.status.code(), Some(99), "{output:?}");
+        assert!(text(&output.stdout).contains("worse    sender_cpu_ns_per_message"), "{output:?}");
+    }
+}
+
+#[test]
+fn targets_are_compared_in_turn() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("compare.json");
+    let (udp, tcp) = (format!("udp://127.0.0.1:{}", free_port("udp")), format!("tcp://127.0.0.1:{}", free_port("tcp")));
+    let arguments = ["compare", &udp, &tcp, "--rate", "1k", "--count", "200", "--repetitions", "2", "--check", "sink"];
+    let output = loadgen(&[&arguments[..], &["--overflow", "drop", "-o", out.to_str().unwrap()]].concat());
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{output:?}");
+    let comparison = read_report(&out);
+    assert_eq!(comparison["schema"], "loadgen.compare/1");
+    let runs = comparison["runs"].as_array().unwrap();
+    let turns: Vec<_> = runs.iter().map(|turn| turn["target"].as_u64().unwrap()).collect();
+    assert_eq!(turns, [0, 1, 1, 0]);
+    assert!(runs.iter().all(|turn| count(&turn["run"], "stored") == 200), "{comparison}");
+    let said = text(&output.stdout);
+    let lost = said.lines().find(|line| line.starts_with("lost ")).unwrap();
+    assert_eq!(lost.split_whitespace().collect::<Vec<_>>(), ["lost", "0", "0"], "{said}");
+    assert!(said.contains(&format!("{udp}: lost nothing")) && said.contains(&format!("{tcp}: lost nothing")), "{said}");
+}
+
+#[test]
+fn a_stream_that_is_not_read_makes_the_sender_drop_and_the_books_agree() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    socket2::SockRef::from(&listener).set_recv_buffer_size(4096).unwrap();
+    let target = format!("tcp://{}", listener.local_addr().unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run.json");
+    // For as long as nothing is read; the drops end it, not the time.
+    let mut sender = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+        .args(["run", &target, "--size", "1000", "--rate", "20k", "--duration", "60s", "--overflow", "drop"])
+        .args(["--ui", "json", "-o", run.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stream = listener.accept().unwrap().0;
+    let mut lines = BufReader::new(sender.stdout.take().unwrap()).lines();
+    let dropped = lines
+        .by_ref()
+        .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap())
+        .find(|frame| frame["places"]["sender_overflow"].as_u64().is_some_and(|dropped| dropped > 0));
+    assert!(dropped.is_some(), "nothing was dropped");
+    Command::new("kill").args(["-TERM", &sender.id().to_string()]).status().unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    drop(stream);
+    assert!(lines.all(|line| line.is_ok()));
+    assert_eq!(sender.wait().unwrap().code(), Some(4), "interrupted");
+    let report = read_report(&run);
+    let assigned: u64 = report["offered_by_flow"].as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum();
+    let dropped = count(&report["sending"], "overflow");
+    assert!(dropped > 0);
+    assert_eq!(count(&report, "sent") + dropped, assigned);
+    assert_eq!(bytes.len() as u64, 1001 * count(&report, "sent"));
+    assert_eq!(place(&report, "sender_overflow"), dropped);
+}
