@@ -103,6 +103,12 @@ impl<'a> Monitor<'a> {
     #[must_use]
     pub fn run(mut self, over: &AtomicBool) -> Seen {
         let _ = logboom_udp::thread::set_nice(NICE);
+        let elsewhere = logboom_udp::thread::allowed_cpus().unwrap_or_default();
+        if let Some(cpu) = elsewhere.into_iter().find(|cpu| !self.order.cpus.contains(cpu))
+            && !self.order.cpus.is_empty()
+        {
+            let _ = logboom_udp::thread::pin_to_cpu(cpu);
+        }
         while !over.load(Ordering::Acquire) {
             let now = Instant::now();
             if now >= self.next_snapshot {

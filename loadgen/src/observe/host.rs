@@ -25,6 +25,9 @@ pub struct Host {
     pub softnet: Softnet,
     /// By name, those of the namespace whose /sys is mounted.
     pub devices: BTreeMap<String, Device>,
+    /// Time in which a hypervisor ran others on our processors (`steal` of /proc/stat, proc_stat(5)), ms: no fault of any program
+    /// here, but whatever waits meanwhile is late.
+    pub stolen_ms: u64,
     /// Largest receive buffer that a socket gets without privileges, bytes (`net.core.rmem_max`).
     pub rmem_max_bytes: Option<u64>,
     /// Packets that wait for one processor at most (`net.core.netdev_max_backlog`).
@@ -106,6 +109,7 @@ impl Host {
             ip: Ip::parse(&snmp, &snmp6),
             softnet: Softnet::parse(&read(&net.join("softnet_stat")).unwrap_or_default()),
             devices: devices(&root.join("sys/class/net")),
+            stolen_ms: stolen_ms(&read(&root.join("proc/stat")).unwrap_or_default()),
             rmem_max_bytes: limit("rmem_max"),
             netdev_max_backlog: limit("netdev_max_backlog"),
         }
@@ -122,9 +126,16 @@ impl Host {
             ip: self.ip.since(&before.ip),
             softnet: self.softnet.since(&before.softnet),
             devices: self.devices.iter().map(device).collect(),
+            stolen_ms: growth(self.stolen_ms, before.stolen_ms),
             ..*self
         }
     }
+}
+
+/// The eighth time of the first line, which is of all processors, in hundredths of a second (USER_HZ).
+fn stolen_ms(stat: &str) -> u64 {
+    let all = stat.lines().next().filter(|line| line.starts_with("cpu "));
+    all.and_then(|line| line.split_ascii_whitespace().nth(8)?.parse::<u64>().ok()).unwrap_or(0) * 10
 }
 
 /// How much a counter grew. One that is smaller than before began anew.
@@ -315,6 +326,7 @@ UdpLite: 7 7
             ("proc/net/snmp", SNMP),
             ("proc/net/softnet_stat", SOFTNET),
             ("proc/sys/net/core/rmem_max", "4194304\n"),
+            ("proc/stat", "cpu  3036083 635453 686818 5559021 43723 0 165313 27 0 0\ncpu0 1 2 3 4 5 6 7 8 9 0\n"),
             ("sys/class/net/eth0/statistics/tx_dropped", "12\n"),
             ("sys/class/net/eth0/statistics/rx_missed_errors", "nonsense\n"),
         ] {
@@ -323,7 +335,7 @@ UdpLite: 7 7
             fs::write(path, text).unwrap();
         }
         let host = Host::read(root.path(), &net);
-        assert_eq!((host.udp.no_ports, host.softnet.dropped), (49_731_217, 0x28));
+        assert_eq!((host.udp.no_ports, host.softnet.dropped, host.stolen_ms), (49_731_217, 0x28, 270));
         assert_eq!((host.rmem_max_bytes, host.netdev_max_backlog), (Some(4_194_304), None));
         assert_eq!(host.devices["eth0"], Device { tx_dropped: 12, ..Device::default() });
         assert_eq!(host.since(&host).devices["eth0"], Device::default());

@@ -23,6 +23,9 @@ const TOLD: [&str; 12] = [
     "collector.rss_bytes",
 ];
 
+/// Time that a hypervisor takes away is told from this share of the run on.
+const STOLEN_SHARE_TOLD: f64 = 0.01;
+
 /// Some lines of text, the verdict first.
 #[must_use]
 pub fn summary(report: &Report, regressions: &[Change]) -> String {
@@ -54,6 +57,13 @@ pub fn summary(report: &Report, regressions: &[Change]) -> String {
         if let Some(value) = figure.value(&json) {
             let _ = writeln!(text, "  {:<30}{:>14}", figure.name, figure.show(Some(value)));
         }
+    }
+    let stolen_ms = report.change.host.stolen_ms;
+    if stolen_ms as f64 > STOLEN_SHARE_TOLD * elapsed_seconds * 1e3 {
+        let _ = writeln!(
+            text,
+            "  a hypervisor ran others on our processors for {stolen_ms} ms: what was late may not be anybody's fault"
+        );
     }
     for demand in &report.thresholds {
         let _ = writeln!(text, "  {} {}", if demand.passed { "kept    " } else { "breached" }, demand.threshold);
