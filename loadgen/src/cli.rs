@@ -1,8 +1,9 @@
 //! The command line: one file a command.
 
+use std::io;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 mod compare;
 mod judging;
@@ -40,6 +41,16 @@ enum Command {
     Verify(verify::Verify),
     /// Show runs side by side, judge them by thresholds, and compare them with an older one.
     Report(report::ReportArguments),
+    /// Print shell completions.
+    Completions {
+        /// For which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, of one command if it is named.
+    Man {
+        /// Which command.
+        command: Option<String>,
+    },
 }
 
 /// Runs the program.
@@ -50,10 +61,31 @@ pub fn main() -> ExitCode {
         Command::Sink(command) => sink::execute(&command),
         Command::Compare(command) => compare::execute(&command),
         Command::Report(command) => report::execute(&command),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "loadgen", &mut io::stdout());
+            Ok(0)
+        }
+        Command::Man { command } => print_manual(command.as_deref()),
         Command::Verify(command) => verify::execute(&command),
     };
     ExitCode::from(done.unwrap_or_else(|(code, error)| {
         eprintln!("loadgen: {error}");
         code
     }))
+}
+
+fn print_manual(command: Option<&str>) -> Result<u8, (u8, String)> {
+    let mut program = Cli::command();
+    program.build();
+    let command = match command {
+        None => program,
+        Some(name) => {
+            let found = program.find_subcommand(name).cloned();
+            let found = found.ok_or_else(|| (USAGE, format!("there is no command `{name}`")))?;
+            // Named as its page is: `man loadgen-run`.
+            found.display_name(format!("loadgen-{name}"))
+        }
+    };
+    let printed = clap_mangen::Man::new(command).render(&mut io::stdout());
+    printed.map(|()| 0).map_err(|error| (RUNTIME_ERROR, format!("cannot write the manual page: {error}")))
 }

@@ -214,6 +214,7 @@ fn join(order: &Order, threads: Vec<Sent>, interrupted: bool) -> Sent {
         all.messages += sent.messages;
         all.bytes += sent.bytes;
         all.trouble.add(&sent.trouble);
+        all.last_due_ns = all.last_due_ns.max(sent.last_due_ns);
         all.elapsed = all.elapsed.max(sent.elapsed);
         all.cpu += sent.cpu;
         all.failure = all.failure.or(sent.failure);
@@ -284,7 +285,7 @@ impl Over<'_> {
             profile: order.profile.clone(),
             // At full speed the time is the plan.
             count: if is_done { assigned } else { order.schedule.count() },
-            seconds: order.schedule.last_due_ns() as f64 / 1e9,
+            seconds: sent.last_due_ns as f64 / 1e9,
             flows: order.flows,
             threads: order.threads,
             source: order.source.to_string(),

@@ -71,6 +71,8 @@ pub struct Sent {
     pub severities: [u64; 8],
     /// What was not simply sent.
     pub trouble: Trouble,
+    /// When the last message was due, ns after the start; 0 at full speed.
+    pub last_due_ns: u64,
     /// From the start to the last message.
     pub elapsed: Duration,
     /// Processor time.
@@ -206,6 +208,7 @@ impl<'a> Sender<'a> {
         if full_speed {
             self.quality.note_full_speed(due_ns.len());
         } else {
+            self.done.last_due_ns = due_ns.last().copied().unwrap_or(self.done.last_due_ns);
             self.quality.note(due_ns, now_ns);
         }
         if now_ns > self.published_ns + PUBLISH_NS {

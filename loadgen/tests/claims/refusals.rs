@@ -43,6 +43,16 @@ fn bad_usage_is_told_with_exit_code_2() {
 }
 
 #[test]
+fn every_command_has_a_manual_page_and_shells_can_complete_it() {
+    for command in ["run", "compare", "sink", "verify", "report"] {
+        let output = loadgen(&["man", command]);
+        assert!(output.status.success() && text(&output.stdout).contains(&format!(".TH loadgen-{command} ")));
+        assert!(text(&loadgen(&["completions", "bash"]).stdout).contains(command));
+    }
+    assert_eq!(loadgen(&["man", "fly"]).status.code(), Some(2));
+}
+
+#[test]
 fn a_target_that_is_not_there_is_told_with_exit_code_3() {
     // Port 1 of the loopback interface: nobody listens there.
     let stderr = refused(&["run", "tcp://127.0.0.1:1"], 3);
