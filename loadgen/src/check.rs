@@ -26,6 +26,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// Longest wait for what arrived to come to rest.
 pub const SETTLE_MAX: Duration = Duration::from_secs(120);
 
+/// Longest wait for what was found to be synced as well.
+const SYNC_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// The receiver of our own: as in a collector.
 const SINK_TICK: Duration = Duration::from_millis(1);
 const SINK_BUFFER_BYTES: usize = 64 << 20;
@@ -130,6 +133,12 @@ fn begin_admin(admin: &str, run: u32, mut tracker: Box<Tracker>) -> Result<Way, 
     let read = move || {
         // A collector that goes away breaks its stream: what it has not told is missing.
         let _ = reader.read(&mut tracker, &watched, &stopped);
+        let since = Instant::now();
+        while reader.unsynced() > 0 && since.elapsed() < SYNC_WAIT_MAX {
+            if !matches!(reader.read_record(&mut tracker), Ok(Some(_))) {
+                break;
+            }
+        }
         Ok(tracker)
     };
     let reader = spawn("check", read)?;

@@ -129,6 +129,12 @@ impl<R: BufRead> LiveReader<R> {
         done
     }
 
+    /// Messages read that are not known to be synced.
+    #[must_use]
+    pub fn unsynced(&self) -> usize {
+        self.unsynced.len()
+    }
+
     /// Reads one record; `None` when the stream ended before it.
     ///
     /// # Errors
