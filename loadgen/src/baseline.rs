@@ -145,11 +145,11 @@ impl Baseline {
     }
 }
 
-/// Every setting of two plans that is not the same, and the transport. At full speed (`seconds` is 0) the count is no plan, but
+/// Every setting of two plans that is not the same, and the transport. At full speed the count is no plan, but
 /// what was done.
 fn plan_differences(old: &Value, new: &Value) -> Vec<String> {
     let (old_plan, new_plan) = (&old["plan"], &new["plan"]);
-    let is_full_speed = [old_plan, new_plan].iter().all(|plan| plan["seconds"] == 0.0);
+    let is_full_speed = [old_plan, new_plan].iter().all(|plan| plan["rate"].is_null() && plan["profile"] == "const");
     let keys: BTreeSet<_> =
         [old_plan, new_plan].iter().filter_map(|plan| plan.as_object()).flat_map(|plan| plan.keys()).collect();
     let settings = keys.into_iter().filter(|key| !(is_full_speed && *key == "count"));
@@ -247,7 +247,7 @@ mod tests {
             assert!(Baseline::new(run(), vec![], true).unwrap().compare(&new).is_ok());
         }
         assert!(baseline.compare(&with("/target", "udp://192.0.2.1:514")).is_ok());
-        let full_speed = |count| with("/plan", json!({"rate": null, "count": count, "seconds": 0.0}));
+        let full_speed = |count| with("/plan", json!({"rate": null, "profile": "const", "count": count}));
         assert!(Baseline::new(full_speed(1), vec![], false).unwrap().compare(&full_speed(2)).is_ok());
     }
 

@@ -15,7 +15,7 @@ use crate::observe::collector;
 use crate::sink::{Listen, Mode, Sink, SinkOrder, Work};
 use crate::tag::RunTag;
 use crate::target::{Target, Transport};
-use crate::verify::{LiveReader, Progress, Tracker, VerifyError, Watch, examine_paths};
+use crate::verify::{Latency, LiveReader, Progress, Tracker, VerifyError, Watch, examine_paths};
 
 /// Files found by a pattern, at most.
 pub const FILES_MAX: usize = 10_000;
@@ -25,6 +25,12 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Longest wait for what arrived to come to rest.
 pub const SETTLE_MAX: Duration = Duration::from_secs(120);
+
+/// Longest silence of a collector that streams what it stores: it says something twenty times a second.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// Nothing more is expected when all was found and nothing came for so long.
+const QUIET_WHEN_WHOLE: Duration = Duration::from_millis(200);
 
 /// Longest wait for what was found to be synced as well.
 const SYNC_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -61,7 +67,13 @@ pub struct Checking {
 enum Way {
     None,
     Files(Files),
-    Live { watch: Arc<Watch>, stop: Arc<AtomicBool>, reader: JoinHandle<Result<Box<Tracker>, String>> },
+    Live { watch: Arc<Watch>, stop: Arc<AtomicBool>, reader: JoinHandle<Looked> },
+}
+
+/// What a live check came to: its books, and why they are not whole if it ended by itself.
+struct Looked {
+    tracker: Box<Tracker>,
+    broken: Option<String>,
 }
 
 /// Files that are looked at when nothing is written to them any more.
@@ -81,11 +93,8 @@ impl Check {
         let way = match self {
             Self::None => Way::None,
             Self::Directory(directory) => Way::Files(Files::Directory(directory.clone())),
-            Self::Files(pattern) => {
-                glob::Pattern::new(pattern).map_err(|error| format!("--check files:{pattern}: {error}"))?;
-                Way::Files(Files::Pattern(pattern.clone()))
-            }
-            Self::Sink => begin_sink(target, tracker())?,
+            Self::Files(pattern) => Way::Files(Files::Pattern(pattern.clone())),
+            Self::Sink => begin_sink(target, tag, tracker())?,
             Self::Admin(admin) => begin_admin(admin, run, tracker())?,
         };
         Ok(Checking { run: tag, flows, messages_max, start_ns: 0, way })
@@ -101,7 +110,7 @@ impl Check {
     }
 }
 
-fn begin_sink(target: &Target, tracker: Box<Tracker>) -> Result<Way, String> {
+fn begin_sink(target: &Target, tag: RunTag, tracker: Box<Tracker>) -> Result<Way, String> {
     let refused = |error| format!("--check sink: cannot receive at {target}: {error}");
     let address: SocketAddr = target.resolve()?;
     let listen = match target.transport {
@@ -116,32 +125,47 @@ fn begin_sink(target: &Target, tracker: Box<Tracker>) -> Result<Way, String> {
     let sink = Sink::bind(order).map_err(refused)?;
     let stopped = Arc::clone(&stop);
     let receive = move || {
-        let taken = sink.run(&stopped).map_err(|error| format!("the sink: {error}"))?;
-        taken.tracker.ok_or_else(|| "the sink kept no books".into())
+        let (tracker, broken) = match sink.run(&stopped) {
+            Ok(taken) => (taken.tracker, None),
+            Err(error) => (None, Some(format!("the sink: {error}"))),
+        };
+        Looked { tracker: tracker.unwrap_or_else(|| Box::new(Tracker::new(tag, 0, 0))), broken }
     };
     let reader = spawn("sink", receive)?;
     Ok(Way::Live { watch, stop, reader })
 }
 
 fn begin_admin(admin: &str, run: u32, mut tracker: Box<Tracker>) -> Result<Way, String> {
-    let stream = collector::stream(admin, run).map_err(|why| format!("--check admin:{admin}: {why}"))?;
+    let refused = |why: String| format!("--check admin:{admin}: {why}");
+    let stream = collector::stream(admin, run).map_err(refused)?;
     let (watch, stop) = (Arc::new(Watch::default()), Arc::new(AtomicBool::new(false)));
     let (watched, stopped) = (Arc::clone(&watch), Arc::clone(&stop));
     let mut reader = LiveReader::new(BufReader::with_capacity(1 << 20, stream));
-    // The first record says that the collector looks: what is sent before might be missed.
-    reader.read_record(&mut tracker).map_err(|error| format!("--check admin:{admin}: {error}"))?;
+    let (ready, is_ready) = std::sync::mpsc::channel();
     let read = move || {
-        // A collector that goes away breaks its stream: what it has not told is missing.
-        let _ = reader.read(&mut tracker, &watched, &stopped);
+        // The first record says that the collector looks: what is sent before might be missed.
+        let first = reader.read_record(&mut tracker);
+        let _ = ready.send(match &first {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err("the stream ended at once".to_owned()),
+            Err(error) => Err(error.to_string()),
+        });
+        let ended = reader.read(&mut tracker, &watched, &stopped);
+        let broken = (!stopped.load(Ordering::Relaxed)).then(|| match ended {
+            Ok(()) => "the collector ended the stream".to_owned(),
+            Err(error) => error.to_string(),
+        });
         let since = Instant::now();
-        while reader.unsynced() > 0 && since.elapsed() < SYNC_WAIT_MAX {
+        while broken.is_none() && reader.unsynced() > 0 && since.elapsed() < SYNC_WAIT_MAX {
             if !matches!(reader.read_record(&mut tracker), Ok(Some(_))) {
                 break;
             }
         }
-        Ok(tracker)
+        Looked { tracker, broken }
     };
     let reader = spawn("check", read)?;
+    let silent = |_| Err(format!("the collector said nothing for {SILENCE_MAX:?}"));
+    is_ready.recv_timeout(SILENCE_MAX).unwrap_or_else(silent).map_err(refused)?;
     Ok(Way::Live { watch, stop, reader })
 }
 
@@ -167,43 +191,68 @@ impl Checking {
         }
     }
 
-    /// Waits until `sent` messages are found, or nothing has come for `quiet`; `wait` is called meanwhile, and ends it with
-    /// false.
+    /// Latency so far, where it is known.
+    #[must_use]
+    pub fn latency(&self) -> Option<Latency> {
+        match &self.way {
+            Way::Live { watch, .. } => watch.latency(),
+            Way::None | Way::Files(_) => None,
+        }
+    }
+
+    /// Waits until `sent` messages are found and nothing more comes, or nothing has come for `quiet`; `wait` is called
+    /// meanwhile, and ends it with false.
     pub fn settle(&self, sent: u64, quiet: Duration, mut wait: impl FnMut(Duration) -> bool) {
         let (begun, mut since, mut seen) = (Instant::now(), Instant::now(), None);
         loop {
             let (now, is_all) = match &self.way {
                 Way::None => return,
-                Way::Live { watch, reader, .. } => {
+                Way::Live { reader, .. } if reader.is_finished() => return,
+                Way::Live { watch, .. } => {
                     let Progress { examined, stored, corrupted, .. } = watch.progress();
-                    (examined, stored + corrupted >= sent || reader.is_finished())
+                    (examined, stored + corrupted >= sent)
                 }
                 Way::Files(files) => (files.bytes(), false),
             };
             if seen != Some(now) {
                 (seen, since) = (Some(now), Instant::now());
             }
-            if is_all || since.elapsed() >= quiet || begun.elapsed() >= SETTLE_MAX || !wait(LOOK_INTERVAL) {
+            // A copy may come behind the last message.
+            let quiet = if is_all { quiet.min(QUIET_WHEN_WHOLE) } else { quiet };
+            if since.elapsed() >= quiet || begun.elapsed() >= SETTLE_MAX || !wait(LOOK_INTERVAL) {
                 return;
             }
         }
     }
 
-    /// The books at the end; `None` when there is no check.
+    /// The books at the end; `None` when there is no check. `is_gone` says whether the collector went away, which explains
+    /// that it did not tell everything.
     ///
     /// # Errors
     /// What cannot be read, in words.
-    pub fn finish(self) -> Result<Option<Box<Tracker>>, String> {
+    pub fn finish(self, is_gone: bool) -> Result<Option<Box<Tracker>>, String> {
         match self.way {
             Way::None => Ok(None),
             Way::Live { stop, reader, .. } => {
                 stop.store(true, Ordering::Relaxed);
-                reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map(Some)
+                // Reading ends when the collector next says something; one that hangs says nothing.
+                let since = Instant::now();
+                while !reader.is_finished() && since.elapsed() < SILENCE_MAX + SYNC_WAIT_MAX {
+                    std::thread::sleep(LOOK_INTERVAL / 10);
+                }
+                if !reader.is_finished() {
+                    return Err("the collector says nothing any more".into());
+                }
+                let Looked { tracker, broken } = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                match broken.filter(|_| !is_gone) {
+                    Some(why) => Err(why),
+                    None => Ok(Some(tracker)),
+                }
             }
             Way::Files(files) => {
                 let mut tracker = Box::new(Tracker::new(self.run, self.flows, self.messages_max));
                 tracker.begin_at(self.start_ns);
-                match examine_paths(&files.paths(), &mut tracker) {
+                match examine_paths(&files.paths()?, &mut tracker) {
                     // A collector that has stored nothing has lost all, which is an answer.
                     Ok(()) | Err(VerifyError::NoSegments(_)) => Ok(Some(tracker)),
                     Err(error) => Err(error.to_string()),
@@ -214,16 +263,17 @@ impl Checking {
 }
 
 impl Files {
-    fn paths(&self) -> Vec<PathBuf> {
-        match self {
-            Self::Directory(directory) => vec![directory.clone()],
-            Self::Pattern(pattern) => glob::glob(pattern)
-                .into_iter()
-                .flatten()
-                .flatten()
-                .filter(|path| path.is_file())
-                .take(FILES_MAX)
-                .collect(),
+    fn paths(&self) -> Result<Vec<PathBuf>, String> {
+        let pattern = match self {
+            Self::Directory(directory) => return Ok(vec![directory.clone()]),
+            Self::Pattern(pattern) => pattern,
+        };
+        let found = glob::glob(pattern).map_err(|error| format!("{pattern}: {error}"))?;
+        let mut paths = found.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+        paths.retain(|path| path.is_file());
+        match paths.len() {
+            0..=FILES_MAX => Ok(paths),
+            count => Err(format!("{pattern} finds {count} files, but at most {FILES_MAX} are looked at")),
         }
     }
 
@@ -235,7 +285,7 @@ impl Files {
                 let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
                 entries.map(|entry| bytes_of(&entry.path())).sum()
             }
-            Self::Pattern(_) => self.paths().iter().map(|path| bytes_of(path)).sum(),
+            Self::Pattern(_) => self.paths().unwrap_or_default().iter().map(|path| bytes_of(path)).sum(),
         }
     }
 }
@@ -248,7 +298,10 @@ impl FromStr for Check {
             None if text == "none" => Ok(Self::None),
             None if text == "sink" => Ok(Self::Sink),
             Some(("dir", path)) if !path.is_empty() => Ok(Self::Directory(path.into())),
-            Some(("files", pattern)) if !pattern.is_empty() => Ok(Self::Files(pattern.into())),
+            Some(("files", pattern)) if !pattern.is_empty() => match glob::Pattern::new(pattern) {
+                Ok(_) => Ok(Self::Files(pattern.into())),
+                Err(error) => Err(format!("`{pattern}` is no pattern of files: {error}")),
+            },
             Some(("admin", admin)) if !admin.is_empty() => Ok(Self::Admin(admin.into())),
             _ => Err(format!("`{text}` is no check: write dir:DIR, files:PATTERN, admin:HOST:PORT, sink or none")),
         }
@@ -276,6 +329,7 @@ mod tests {
         for text in ["none", "sink", "dir:/var/lib/logboom", "files:/var/log/*.log", "admin:http://[::1]:9514"] {
             assert_eq!(text.parse::<Check>().unwrap().to_string(), text);
         }
+        assert!("files:a/***".parse::<Check>().unwrap_err().contains("no pattern of files"));
         for text in ["", "dir:", "file:x", "admin"] {
             assert!(text.parse::<Check>().unwrap_err().contains("write dir:DIR"), "{text}");
         }
@@ -296,7 +350,7 @@ mod tests {
             true
         });
         assert!(writes >= 20, "{writes}");
-        let tracker = checking.finish().unwrap().unwrap();
+        let tracker = checking.finish(false).unwrap().unwrap();
         assert_eq!(tracker.finish(&[10]).lost, 10);
     }
 }

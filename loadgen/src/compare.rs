@@ -111,10 +111,12 @@ impl Comparison {
     fn columns(&self) -> Vec<Column> {
         let column = |(number, name): (usize, &String)| {
             let mine = || self.runs.iter().filter(move |turn| turn.target == number).map(|turn| &turn.run);
+            // An invalid run says nothing.
+            let valid = mine().filter(|run| run.verdict != Verdict::Invalid);
             Column {
                 name: name.clone(),
                 verdicts: mine().map(|run| run.verdict).collect(),
-                runs: mine().map(|run| serde_json::json!(run)).collect(),
+                runs: valid.map(|run| serde_json::json!(run)).collect(),
             }
         };
         self.targets.iter().enumerate().map(column).collect()
@@ -146,7 +148,8 @@ impl Comparison {
             text.push_str(&sentence(column));
         }
         for Turn { run, .. } in self.runs.iter().filter(|turn| turn.run.verdict != Verdict::Pass) {
-            let _ = writeln!(text, "run {} to {}: {}", run.run, run.target, run.reason.as_deref().unwrap_or_default());
+            let reason = run.reason.as_deref().unwrap_or_default();
+            let _ = writeln!(text, "run {} to {}: {}: {reason}", run.run, run.target, run.verdict);
             if run.verdict == Verdict::Fail {
                 let _ = writeln!(text, "  {}", run.ledger.sentence);
             }
@@ -185,7 +188,9 @@ fn sentence(column: &Column) -> String {
             format!("{words} {}", figure.show(Some(median)))
         })
     });
-    format!("{}: {}\n", column.name, spoken.collect::<Vec<_>>().join(", "))
+    let spoken: Vec<_> = spoken.collect();
+    let told = if spoken.is_empty() { "no valid run".to_owned() } else { spoken.join(", ") };
+    format!("{}: {told}\n", column.name)
 }
 
 #[cfg(test)]

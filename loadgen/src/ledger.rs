@@ -172,11 +172,16 @@ impl Ledger {
         self.places.iter().find(|entry| entry.place == place).map_or(0, |entry| entry.messages)
     }
 
-    /// Messages that counters saw lost, also when nobody looked what arrived.
+    /// Messages that counters saw lost when nobody looked what arrived; `is_told` says whether the collector's own count of
+    /// what it stored is among them.
     #[must_use]
-    pub fn counted_lost(&self) -> u64 {
-        use Place::{Icmp, Malformed, Refused, Shed, SocketBuffer, WriteFailed};
-        [Icmp, SocketBuffer, Refused, Shed, Malformed, WriteFailed].into_iter().map(|place| self.at(place)).sum()
+    pub fn counted_lost(&self, is_told: bool) -> u64 {
+        use Place::{Icmp, InFlight, Malformed, Refused, SenderOverflow, Shed, SocketBuffer, WriteFailed};
+        if is_told {
+            return self.missing().saturating_sub(self.at(InFlight));
+        }
+        let counted = [SenderOverflow, Icmp, SocketBuffer, Refused, Shed, Malformed, WriteFailed];
+        counted.into_iter().map(|place| self.at(place)).sum()
     }
 
     /// Messages that are neither stored nor found changed.

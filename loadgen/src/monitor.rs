@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::Checking;
 use crate::ledger::{Facts, Ledger, Place};
-use crate::observe::{Change, Snapshot, Watch};
-use crate::report::Sending;
+use crate::observe::{Change, Life, Snapshot, Watch};
+use crate::report::{CollectorSide, Sending};
 use crate::run::Order;
+use crate::schedule::Profile;
+use crate::send::Overflow;
 use crate::sender::{Live, SECONDS_MAX};
-use crate::verify::Progress;
-use crate::view::{Frame, View};
+use crate::verify::{Latency, Progress};
+use crate::view::{self, Frame, Mode, View};
 
 /// Of the monitor (sched(7)).
 const NICE: i32 = 19;
@@ -31,9 +33,6 @@ const RATE_TIME: Duration = Duration::from_secs(1);
 
 /// Snapshots kept, an odd number: of more, every second goes, but never the first and the last.
 const SNAPSHOTS_MAX: usize = 601;
-
-/// A generator whose 99th percentile is later than this is not well, us.
-const LAG_P99_MAX_US: f64 = 1000.0;
 
 /// A run at one moment, for its time series. Counts are since the start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -73,7 +72,7 @@ pub struct Monitor<'a> {
 }
 
 impl<'a> Monitor<'a> {
-    /// A monitor of the run tagged `run` that begins at `start`. The first snapshot is taken now.
+    /// A monitor of the run tagged `run` that begins at `start`, given what was seen before it.
     #[must_use]
     pub fn new(
         order: &'a Order,
@@ -81,6 +80,7 @@ impl<'a> Monitor<'a> {
         live: &'a Live,
         checking: &'a Checking,
         watch: &'a Watch,
+        before: Snapshot,
         start: Instant,
     ) -> Self {
         let ui = order.ui;
@@ -93,7 +93,7 @@ impl<'a> Monitor<'a> {
             start,
             planned_seconds: order.schedule.planned_seconds(),
             view: View::new(ui, ui.output()),
-            snapshots: vec![Snapshot::take(watch, None)],
+            snapshots: vec![before],
             series: Vec::new(),
             next_snapshot: start + SNAPSHOT_INTERVAL,
             moments: VecDeque::from([(start, 0, 0)]),
@@ -114,11 +114,13 @@ impl<'a> Monitor<'a> {
         while !over.load(Ordering::Acquire) {
             let now = Instant::now();
             if now >= self.next_snapshot {
-                self.next_snapshot += SNAPSHOT_INTERVAL;
+                self.next_snapshot = now + SNAPSHOT_INTERVAL;
                 self.look();
             }
-            let frame = self.frame(now);
-            self.view.show(&frame);
+            if self.order.ui != Mode::Quiet {
+                let frame = self.frame(now);
+                self.view.show(&frame);
+            }
             std::thread::park_timeout(FRAME_INTERVAL);
         }
         self.finish()
@@ -153,7 +155,7 @@ impl<'a> Monitor<'a> {
         let elapsed_seconds = now.saturating_duration_since(self.start).as_secs_f64();
         let (sent, icmp) = (self.live.sent.load(Ordering::Relaxed), self.live.icmp.load(Ordering::Relaxed));
         let pacing = self.live.quality.lock().unwrap_or_else(PoisonError::into_inner).clone().pacing();
-        let is_late = pacing.lag_us.is_some_and(|lag| lag.p99 > LAG_P99_MAX_US);
+        let is_behind = self.is_behind(elapsed_seconds, sent);
         let progress = self.checking.progress();
         let received = progress.map(|progress| progress.stored + progress.corrupted);
         self.moments.push_back((now, sent, received.unwrap_or(0)));
@@ -164,19 +166,22 @@ impl<'a> Monitor<'a> {
         let seconds = now.saturating_duration_since(since).as_secs_f64().max(1e-3);
         let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
         let (sent_rate, received_rate) = (rate(sent, sent_before), received.map(|now| rate(now, received_before)));
+        let latency = self.checking.latency();
         let lost = progress.map(|Progress { missing, .. }| missing);
+        let is_sending = self.planned_seconds.is_none_or(|planned| elapsed_seconds <= planned);
+        let (places, hint) = self.places(sent);
         Frame {
             run: self.run.clone(),
             target: self.order.target.to_string(),
             plan: self.order.to_string(),
             elapsed_seconds,
             planned_seconds: self.planned_seconds,
-            offered: self.order.schedule.count(),
-            offered_rate: self.order.schedule.rate_at(elapsed_seconds),
+            offered: if self.planned_seconds.is_none() { sent } else { self.order.schedule.count() },
+            offered_rate: self.order.schedule.rate_at(elapsed_seconds).filter(|_| is_sending),
             sent,
             sent_rate,
             pacing,
-            generator_fault: is_late.then(|| "late".to_owned()),
+            generator_fault: is_behind.then(|| "behind its schedule".to_owned()),
             received,
             received_rate,
             lost,
@@ -184,24 +189,43 @@ impl<'a> Monitor<'a> {
             duplicates: progress.map(|progress| progress.duplicates),
             reordered: progress.map(|progress| progress.reordered),
             corrupted: progress.map(|progress| progress.corrupted),
-            latency_ms: None,
+            latency_ms: latency.map(|Latency { p50, p90, p99, p999, max, .. }| view::Latency {
+                p50,
+                p90,
+                p99,
+                p999,
+                max,
+            }),
             sender_cpu_ns_per_message: self.live.cpu_ns.load(Ordering::Relaxed) as f64 / sent.max(1) as f64,
             receiver_cpu_ns_per_message: self.receiver_cpu(sent),
-            places: self.places(sent),
+            places,
             icmp,
-            hint: None,
+            hint,
         }
     }
 
+    /// Whether less was sent than was due a moment ago, as far as that is simple to say.
+    fn is_behind(&self, elapsed_seconds: f64, sent: u64) -> bool {
+        let schedule = &self.order.schedule;
+        let (Profile::Const | Profile::Poisson, Some(rate)) = (&self.order.profile, self.order.rate) else {
+            return false;
+        };
+        let due = (rate * (elapsed_seconds - 0.2)).clamp(0.0, schedule.count() as f64);
+        (sent + self.live.unsent.load(Ordering::Relaxed)) as f64 + rate * 0.1 < due * 0.999
+    }
+
     fn receiver_cpu(&self, sent: u64) -> Option<f64> {
-        self.change.process.as_ref().map(|process| process.cpu_seconds * 1e9 / sent.max(1) as f64)
+        CollectorSide::of(&self.change, sent).map(|collector| collector.cpu_ns_per_message)
     }
 
     /// Where messages that did not come are, as far as counters tell it.
-    fn places(&self, sent: u64) -> Vec<(String, u64)> {
+    fn places(&self, sent: u64) -> (Vec<(String, u64)>, Option<String>) {
         let unsent = self.live.unsent.load(Ordering::Relaxed);
-        // Of what was not sent no more is known yet than its number.
-        let sending = Sending { overflow: unsent, ..Sending::default() };
+        // Of what the kernel refused no more is known yet than its number.
+        let sending = match self.order.overflow {
+            Overflow::Drop => Sending { overflow: unsent, ..Sending::default() },
+            Overflow::Wait => Sending { errors: [("refused".into(), unsent)].into(), ..Sending::default() },
+        };
         let facts = Facts {
             target: &self.order.target,
             is_local: self.watch.is_local(),
@@ -214,12 +238,17 @@ impl<'a> Monitor<'a> {
             invalid: None,
         };
         let is_counted = |place| {
-            use Place::{Host, Malformed, Refused, SenderOverflow, Shed, SocketBuffer, WriteFailed};
-            matches!(place, SenderOverflow | Host | SocketBuffer | Refused | Shed | Malformed | WriteFailed)
+            use Place::{Host, Malformed, Refused, SenderErrors, SenderOverflow, Shed, SocketBuffer, WriteFailed};
+            matches!(
+                place,
+                SenderErrors | SenderOverflow | Host | SocketBuffer | Refused | Shed | Malformed | WriteFailed
+            )
         };
-        let entries = Ledger::of(&facts).places.into_iter();
-        let lost = entries.filter(|entry| entry.messages > 0 && is_counted(entry.place));
-        lost.map(|entry| (entry.place.name().to_owned(), entry.messages)).collect()
+        let Ledger { places, fix, .. } = Ledger::of(&facts);
+        let lost = places.into_iter().filter(|entry| entry.messages > 0 && is_counted(entry.place));
+        let lost: Vec<_> = lost.map(|entry| (entry.place.name().to_owned(), entry.messages)).collect();
+        let hint = fix.filter(|_| !lost.is_empty());
+        (lost, hint)
     }
 
     /// The last look, when all is still; then the last frame.
@@ -229,6 +258,20 @@ impl<'a> Monitor<'a> {
         // A terminal that is gone does not end a run.
         let _ = self.view.finish(&frame);
         Seen { series: self.series, change: self.change }
+    }
+}
+
+impl Seen {
+    /// Whether the collector was not there all the time.
+    #[must_use]
+    pub fn is_collector_gone(&self) -> bool {
+        let Change { sockets, process, collector, .. } = &self.change;
+        let lives = [
+            sockets.as_ref().map(|sockets| sockets.life),
+            process.as_ref().map(|process| process.life),
+            collector.as_ref().map(|collector| collector.life),
+        ];
+        lives.into_iter().flatten().any(|life| life != Life::Whole)
     }
 }
 

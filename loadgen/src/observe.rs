@@ -108,6 +108,12 @@ impl Snapshot {
         let sockets = watch.sockets(&net);
         let process = match watch.pid {
             Some(pid) => Process::read(&watch.root, pid),
+            // Whoever was not found among all processes is not found the next time either.
+            None if before
+                .is_some_and(|before| before.process.is_none() && inodes(&before.sockets) == inodes(&sockets)) =>
+            {
+                None
+            }
             None => known_owner(watch, &sockets, before).or_else(|| {
                 let pid = process::owner(&watch.root, &inodes(&sockets))?;
                 Process::read(&watch.root, pid)

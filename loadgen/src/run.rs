@@ -8,20 +8,20 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use logboom_syslog::Severity;
 
-use crate::check::{Check, Checking};
+use crate::check::Check;
 use crate::ledger::{Facts, Ledger};
 use crate::message::{Content, MessageError, Messages};
 use crate::monitor::{Monitor, Seen};
-use crate::observe::Watch;
+use crate::observe::{Snapshot, Watch, collector};
 use crate::pacer::Pacer;
-use crate::report::{CollectorSide, Environment, INTERRUPTED, Plan, Report, SCHEMA, Sending, Verdict, broken_plan};
+use crate::report::{CollectorSide, Environment, Plan, Report, SCHEMA, Sending, Verdict, broken_plan};
 use crate::schedule::{Profile, Schedule};
 use crate::send::connection::Connection;
 use crate::send::source::Source;
 use crate::send::tls::{Tls, TlsError, TlsOptions};
 use crate::send::{Flows, Framing, Overflow};
 use crate::sender::{Live, Sender, Sent, Shared};
-use crate::tag::RunTag;
+use crate::tag::{RunTag, SEQUENCE_MAX};
 use crate::target::{Target, Transport};
 use crate::verify::Verification;
 use crate::view::Mode;
@@ -116,11 +116,11 @@ pub enum RunError {
     },
 }
 
-/// Runs `order` and reports. SIGINT and SIGTERM end it early; the report then says so.
+/// Runs `order` and reports. `stop` ends it early; the report then says so.
 ///
 /// # Errors
 /// [`RunError`] when nothing was sent.
-pub fn run(order: &Order) -> Result<Report, RunError> {
+pub fn run(order: &Order, stop: &AtomicBool) -> Result<Report, RunError> {
     let number =
         getrandom::u32().map_err(|error| RunError::System { what: "a random run tag", error: error.into() })?;
     let messages = Messages::make(&order.content, RunTag::new(number), order.seed)?;
@@ -128,12 +128,12 @@ pub fn run(order: &Order) -> Result<Report, RunError> {
     let preflight = |why| RunError::Preflight { target: order.target.clone(), why };
     let watch = order.watch().map_err(preflight)?;
     let mut checking =
-        order.check.begin(&order.target, number, order.flows, order.schedule.count()).map_err(preflight)?;
+        order.check.begin(&order.target, number, order.flows, order.schedule.messages_max()).map_err(preflight)?;
     let flows = (0..order.threads).map(|thread| open(order, tls.as_ref(), thread));
     let flows = flows.collect::<Result<Vec<_>, _>>().map_err(preflight)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signals(&stop).map_err(|error| RunError::System { what: "a signal handler", error })?;
-    let live = Live::default();
+    let (live, broken) = (Live::default(), AtomicBool::new(false));
+    // It may take seconds: the schedule begins behind it.
+    let before = Snapshot::take(&watch, None);
     let started = SystemTime::now() + HEAD_START;
     let shared = Shared {
         messages: &messages,
@@ -141,24 +141,31 @@ pub fn run(order: &Order) -> Result<Report, RunError> {
         start_ns: started.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64),
         full_speed: order.schedule.is_full_speed(),
         cpus: &order.cpus,
-        stop: &stop,
+        stop,
+        broken: &broken,
         live: &live,
     };
     checking.begin_at(shared.start_ns);
-    let monitor = Monitor::new(order, format!("{number:08x}"), &live, &checking, &watch, shared.start);
+    let monitor = Monitor::new(order, format!("{number:08x}"), &live, &checking, &watch, before, shared.start);
     let over = AtomicBool::new(false);
     let (sent, seen) = std::thread::scope(|scope| {
         let monitor = scope.spawn(|| monitor.run(&over));
-        let sent = join(order, send(order, &shared, flows), stop.load(Ordering::Relaxed));
-        checking.settle(sent.messages, order.drain, |time| {
+        let mut sent = join(order, send(order, &shared, flows));
+        let mut wait = |time| {
             std::thread::sleep(time);
             !stop.load(Ordering::Relaxed)
-        });
+        };
+        checking.settle(sent.messages, order.drain, &mut wait);
+        order.await_books(&watch, &mut wait);
+        if stop.load(Ordering::Relaxed) {
+            sent.failure.get_or_insert("interrupted".into());
+        }
         over.store(true, Ordering::Release);
         monitor.thread().unpark();
         (sent, joined(monitor))
     });
-    let checked = check(checking, &sent);
+    let checked =
+        checking.finish(seen.is_collector_gone()).map(|tracker| tracker.map(|tracker| tracker.finish(&sent.by_flow)));
     Ok(Over { order, number, started, live: &live, sent: &sent, seen, watch: &watch, checked }.report())
 }
 
@@ -166,12 +173,19 @@ fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// What was found, or why that is not known.
-fn check(checking: Checking, sent: &Sent) -> Result<Option<Verification>, String> {
-    checking.finish().map(|tracker| tracker.map(|tracker| tracker.finish(&sent.by_flow)))
-}
-
 impl Order {
+    /// Waits until the collector has nothing in memory any more, where its books are all that is looked at.
+    fn await_books(&self, watch: &Watch, mut wait: impl FnMut(Duration) -> bool) {
+        let Some(admin) = watch.admin.as_ref().filter(|_| self.check == Check::None) else { return };
+        let since = Instant::now();
+        while since.elapsed() < self.drain {
+            match collector::Answer::of(admin).told() {
+                Some(told) if told.books.in_flight > 0 && wait(Duration::from_millis(100)) => {}
+                _ => return,
+            }
+        }
+    }
+
     /// What is looked at from outside.
     fn watch(&self) -> Result<Watch, String> {
         let is_ip = !self.target.transport.is_local();
@@ -202,7 +216,7 @@ fn send(order: &Order, shared: &Shared<'_>, flows: Vec<Flows>) -> Vec<Sent> {
 }
 
 /// What all threads together did.
-fn join(order: &Order, threads: Vec<Sent>, interrupted: bool) -> Sent {
+fn join(order: &Order, threads: Vec<Sent>) -> Sent {
     let mut all = Sent { by_flow: vec![0; order.flows as usize], ..Sent::default() };
     for (thread, sent) in threads.into_iter().enumerate() {
         for (flow, count) in sent.by_flow.iter().enumerate() {
@@ -219,21 +233,22 @@ fn join(order: &Order, threads: Vec<Sent>, interrupted: bool) -> Sent {
         all.cpu += sent.cpu;
         all.failure = all.failure.or(sent.failure);
     }
-    if interrupted {
-        all.failure.get_or_insert(INTERRUPTED.into());
-    }
     all
 }
 
-/// SIGINT and SIGTERM set `stop`.
+/// What SIGINT and SIGTERM set; the second one ends the program at once.
 ///
 /// # Errors
 /// What sigaction(2) says.
-pub(crate) fn stop_on_signals(stop: &Arc<AtomicBool>) -> io::Result<()> {
+pub(crate) fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
+    const ENDED_BY_SIGNAL: i32 = 130;
+    let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(stop))?;
+        // Before the other: it looks whether the flag was set before.
+        signal_hook::flag::register_conditional_shutdown(signal, ENDED_BY_SIGNAL, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
-    Ok(())
+    Ok(stop)
 }
 
 /// The flows of thread `thread`: every so many-th.
@@ -279,12 +294,13 @@ impl Over<'_> {
         let Self { order, sent, .. } = self;
         let is_stream = order.target.transport.is_stream();
         let assigned: u64 = sent.by_flow.iter().sum();
-        let is_done = order.schedule.is_full_speed() && sent.failure.is_none();
+        let is_open =
+            order.schedule.is_full_speed() && (sent.failure.is_none() || order.schedule.count() == SEQUENCE_MAX);
         Plan {
             rate: order.rate,
             profile: order.profile.clone(),
             // At full speed the time is the plan.
-            count: if is_done { assigned } else { order.schedule.count() },
+            count: if is_open { assigned } else { order.schedule.count() },
             seconds: sent.last_due_ns as f64 / 1e9,
             flows: order.flows,
             threads: order.threads,
@@ -305,11 +321,10 @@ impl Over<'_> {
         let elapsed_seconds = sent.elapsed.as_secs_f64();
         let sending = Sending::new(&sent.trouble);
         let invalid = sent.failure.clone().or_else(|| broken_plan(&plan, sent.messages, elapsed_seconds, &sending));
-        let (found, unchecked) = match &self.checked {
+        let (found, check_failed) = match &self.checked {
             Ok(found) => (found.clone(), None),
-            Err(why) => (None, Some(format!("what arrived could not be found out: {why}"))),
+            Err(why) => (None, Some(why.clone())),
         };
-        let invalid = invalid.or(unchecked);
         let ledger = self.ledger(&plan, &sending, found.as_ref(), invalid.as_deref());
         let per = |value: f64, by: f64| if by > 0.0 { value / by } else { 0.0 };
         let severity = |(severity, count): (Severity, u64)| (severity.keyword().to_owned(), count);
@@ -317,7 +332,7 @@ impl Over<'_> {
             schema: SCHEMA.into(),
             run: format!("{:08x}", self.number),
             version: env!("CARGO_PKG_VERSION").into(),
-            command: std::env::args().collect(),
+            command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             target: order.target.to_string(),
             started: jiff::Timestamp::try_from(self.started).unwrap_or_default().to_string(),
             offered: plan.count,
@@ -333,6 +348,7 @@ impl Over<'_> {
             sender_cpu_ns_per_message: per(sent.cpu.as_nanos() as f64, sent.messages as f64),
             pacing: self.live.quality.lock().unwrap_or_else(PoisonError::into_inner).pacing(),
             check: order.check.to_string(),
+            check_failed,
             received: self.seen.change.collector.as_ref().map(|told| told.books.received),
             found,
             collector: CollectorSide::of(&self.seen.change, sent.messages),

@@ -118,6 +118,12 @@ impl Schedule {
         self.count
     }
 
+    /// Most messages there can be: at full speed no machine sends more than 20 M a second.
+    #[must_use]
+    pub fn messages_max(&self) -> u64 {
+        if self.is_full_speed() { self.count.min((self.seconds * 20e6) as u64 + 1_000_000) } else { self.count }
+    }
+
     /// Whether there is none: messages are sent as fast as possible.
     #[must_use]
     pub fn is_full_speed(&self) -> bool {
@@ -164,7 +170,7 @@ impl Schedule {
         match (&self.profile, self.rate) {
             (Profile::Const | Profile::Poisson, None) => None,
             (Profile::Poisson, Some(rate)) => Some(self.count as f64 / rate),
-            _ => Some(self.due_times().law.due_ns(self.count - 1) as f64 / 1e9),
+            _ => Some(self.due_times().law.due_ns(self.count.saturating_sub(1)) as f64 / 1e9),
         }
     }
 }

@@ -19,7 +19,7 @@ pub mod queued;
 pub mod source;
 pub mod tls;
 
-use connection::Connection;
+use connection::{Connection, PATIENCE, too_slow};
 use queued::Queued;
 
 /// Pause before a message that the kernel had no memory for is offered again.
@@ -27,6 +27,9 @@ const NO_MEMORY_SLEEP: Duration = Duration::from_micros(100);
 
 /// Time for answers of the network to the last datagrams.
 const LAST_ANSWERS: Duration = Duration::from_millis(100);
+
+/// Times in a row that the kernel may have no memory for a datagram: over a second.
+const NO_MEMORY_IN_A_ROW: u32 = 10_000;
 
 /// Times that a datagram is offered again because an answer to an earlier one came instead.
 const ANSWERS_IN_A_ROW: u32 = 16;
@@ -68,6 +71,8 @@ pub struct Trouble {
     pub icmp: BTreeMap<&'static str, u64>,
     /// Time spent in writes that waited for the collector.
     pub blocked: Duration,
+    /// Processor time of threads that wrote for the sender.
+    pub writers_cpu: Duration,
 }
 
 impl Trouble {
@@ -76,8 +81,16 @@ impl Trouble {
         self.no_memory += other.no_memory;
         self.overflow += other.overflow;
         self.blocked += other.blocked;
+        self.writers_cpu += other.writers_cpu;
         other.errors.iter().for_each(|(errno, count)| *self.errors.entry(*errno).or_default() += count);
         other.icmp.iter().for_each(|(told, count)| *self.icmp.entry(told).or_default() += count);
+    }
+
+    /// Notes how long a write took: most of it was waiting, if it took long.
+    fn note_wait(&mut self, took: Duration) {
+        if took > BLOCKED {
+            self.blocked += took;
+        }
     }
 
     /// Messages that were not sent.
@@ -171,6 +184,7 @@ impl Flows {
     pub fn unixgram(to: &Path, count: usize) -> io::Result<Self> {
         let connect = |_| {
             let socket = UnixDatagram::unbound()?;
+            socket.set_write_timeout(Some(PATIENCE))?;
             socket.connect(to)?;
             Ok(socket)
         };
@@ -250,13 +264,21 @@ impl Flows {
                 Ok(())
             }
             Self::Unixgram { sockets, bytes, ends } => {
-                use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotConnected};
+                use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotConnected, Other};
                 let mut broken = None;
-                send_all(ends.len(), trouble, &mut skipped, |number, _| {
+                send_all(ends.len(), trouble, &mut skipped, |number, trouble| {
                     let start = number.checked_sub(1).map_or(0, |before| ends[before]);
-                    let sent = sockets[flow].send(&bytes[start..ends[number]]);
+                    let before = Instant::now();
+                    let sent = sockets[flow].send(&bytes[start..ends[number]]).map_err(|error| match error.kind() {
+                        io::ErrorKind::WouldBlock => too_slow(),
+                        _ => error,
+                    });
+                    trouble.note_wait(before.elapsed());
                     if let Err(error) = &sent
-                        && matches!(error.kind(), ConnectionRefused | ConnectionReset | NotConnected | BrokenPipe)
+                        && matches!(
+                            error.kind(),
+                            Other | ConnectionRefused | ConnectionReset | NotConnected | BrokenPipe
+                        )
                     {
                         broken.get_or_insert(io::Error::new(error.kind(), error.to_string()));
                     }
@@ -269,11 +291,16 @@ impl Flows {
             Self::Streams { streams, bytes, .. } => {
                 let taken = streams[flow].take(bytes, trouble);
                 bytes.clear();
-                if !taken? {
-                    trouble.overflow += messages as u64;
-                    skipped(0..messages);
+                match &taken {
+                    Ok(true) => return Ok(()),
+                    Ok(false) => trouble.overflow += messages as u64,
+                    // Some may have been taken: what is found is found.
+                    Err(error) => {
+                        *trouble.errors.entry(error.raw_os_error().unwrap_or(0)).or_default() += messages as u64;
+                    }
                 }
-                Ok(())
+                skipped(0..messages);
+                taken.map(|_| ())
             }
         }
     }
@@ -292,7 +319,8 @@ impl Flows {
             }
             Self::Unixgram { .. } => Ok(()),
             Self::Streams { streams, .. } => {
-                let written = streams.into_iter().map(Stream::finish).collect::<io::Result<Vec<_>>>()?;
+                let finish = |stream: Stream| stream.finish(trouble);
+                let written = streams.into_iter().map(finish).collect::<io::Result<Vec<_>>>()?;
                 written.into_iter().try_for_each(Connection::await_close)
             }
         }
@@ -307,19 +335,20 @@ impl Stream {
             Self::Direct(connection) => {
                 let before = Instant::now();
                 let written = connection.write_all(group);
-                let took = before.elapsed();
-                if took > BLOCKED {
-                    trouble.blocked += took;
-                }
+                trouble.note_wait(before.elapsed());
                 written.map(|()| true)
             }
         }
     }
 
-    fn finish(self) -> io::Result<Connection> {
+    fn finish(self, trouble: &mut Trouble) -> io::Result<Connection> {
         let mut connection = match self {
             Self::Direct(connection) => connection,
-            Self::Queued(queued) => queued.finish()?,
+            Self::Queued(mut queued) => {
+                let finished = queued.finish();
+                trouble.writers_cpu += queued.cpu;
+                finished?
+            }
         };
         connection.close_write()?;
         Ok(connection)
@@ -351,16 +380,18 @@ fn send_all(
     mut send: impl FnMut(usize, &mut Trouble) -> (Answer, u32),
 ) {
     const ENOBUFS: i32 = 105; // errno(3); std has no kind for it.
-    let (mut done, mut answered) = (0, 0);
+    let (mut done, mut answered, mut starved) = (0, 0, 0);
     while done < count {
         match send(done, trouble) {
             (Ok(more), _) => {
                 done += more;
-                answered = 0;
+                (answered, starved) = (0, 0);
             }
             (Err((error, _)), _)
-                if error.raw_os_error() == Some(ENOBUFS) || error.kind() == io::ErrorKind::WouldBlock =>
+                if starved < NO_MEMORY_IN_A_ROW
+                    && (error.raw_os_error() == Some(ENOBUFS) || error.kind() == io::ErrorKind::WouldBlock) =>
             {
+                starved += 1;
                 trouble.no_memory += 1;
                 std::thread::sleep(NO_MEMORY_SLEEP);
             }
@@ -370,7 +401,7 @@ fn send_all(
                 *trouble.errors.entry(error.raw_os_error().unwrap_or(0)).or_default() += refused as u64;
                 skipped(done..done + refused);
                 done += refused;
-                answered = 0;
+                (answered, starved) = (0, 0);
             }
         }
     }

@@ -35,6 +35,8 @@ pub struct Shared<'a> {
     pub cpus: &'a [usize],
     /// Says that it is over.
     pub stop: &'a AtomicBool,
+    /// One of them cannot go on: then the others need not.
+    pub broken: &'a AtomicBool,
     /// How far they are.
     pub live: &'a Live,
 }
@@ -48,8 +50,6 @@ pub struct Live {
     pub unsent: AtomicU64,
     /// Answers of the network.
     pub icmp: AtomicU64,
-    /// Time that senders waited for the collector, us.
-    pub blocked_us: AtomicU64,
     /// Processor time of the senders, ns.
     pub cpu_ns: AtomicU64,
     /// How good they are.
@@ -94,7 +94,7 @@ pub struct Sender<'a> {
     done: Sent,
     quality: Quality,
     published_ns: u64,
-    published: [u64; 5],
+    published: [u64; 4],
     cpu_before: Duration,
 }
 
@@ -114,7 +114,7 @@ impl<'a> Sender<'a> {
             done,
             quality: Quality::default(),
             published_ns: 0,
-            published: [0; 5],
+            published: [0; 4],
             cpu_before: Duration::ZERO,
         }
     }
@@ -131,7 +131,7 @@ impl<'a> Sender<'a> {
         std::thread::sleep(self.shared.start.saturating_duration_since(Instant::now()));
         self.cpu_before = thread_cpu();
         let mut group = Vec::new();
-        while !self.shared.stop.load(Ordering::Relaxed) {
+        while !self.is_over() {
             let now_ns = self.now_ns();
             match self.pacer.step(now_ns, &mut group) {
                 Step::Done => break,
@@ -140,13 +140,14 @@ impl<'a> Sender<'a> {
                     if let Err(error) = self.send(&group) {
                         let flow = self.flow_number();
                         self.done.failure = Some(format!("sending on flow {flow}: {error}"));
+                        self.shared.broken.store(true, Ordering::Relaxed);
                         break;
                     }
                 }
             }
         }
         self.publish();
-        self.done.cpu = Duration::from_nanos(self.published[4]);
+        self.done.cpu = Duration::from_nanos(self.published[3]);
         // What contention kept back.
         self.shared.live.quality.lock().unwrap_or_else(PoisonError::into_inner).add(&self.quality);
         let Self { flows, mut done, shared, .. } = self;
@@ -154,8 +155,13 @@ impl<'a> Sender<'a> {
         if let Err(error) = flows.finish(&mut done.trouble) {
             done.failure.get_or_insert(format!("waiting for the collector to take the rest: {error}"));
         }
+        done.cpu += done.trouble.writers_cpu;
         shared.live.icmp.fetch_add(done.trouble.answers() - answered, Ordering::Relaxed);
         done
+    }
+
+    fn is_over(&self) -> bool {
+        self.shared.stop.load(Ordering::Relaxed) || self.shared.broken.load(Ordering::Relaxed)
     }
 
     fn flow_number(&self) -> usize {
@@ -199,9 +205,9 @@ impl<'a> Sender<'a> {
         self.next += due_ns.len() as u64;
         self.done.by_flow[self.flow] += due_ns.len() as u64;
         self.note_seconds(due_ns);
+        self.done.messages += due_ns.len() as u64 - unsent;
+        self.done.bytes += bytes;
         if result.is_ok() {
-            self.done.messages += due_ns.len() as u64 - unsent;
-            self.done.bytes += bytes;
             self.done.elapsed = Duration::from_nanos(now_ns);
             self.flow = (self.flow + 1) % self.flows.len();
         }
@@ -233,11 +239,9 @@ impl<'a> Sender<'a> {
     fn publish(&mut self) {
         let Sent { messages, trouble, .. } = &self.done;
         let cpu_ns = thread_cpu().saturating_sub(self.cpu_before).as_nanos() as u64;
-        let now = [*messages, trouble.unsent(), trouble.answers(), trouble.blocked.as_micros() as u64, cpu_ns];
-        let Live { sent, unsent, icmp, blocked_us, cpu_ns, quality } = self.shared.live;
-        for ((counter, now), before) in
-            [sent, unsent, icmp, blocked_us, cpu_ns].into_iter().zip(now).zip(self.published)
-        {
+        let now = [*messages, trouble.unsent(), trouble.answers(), cpu_ns];
+        let Live { sent, unsent, icmp, cpu_ns, quality } = self.shared.live;
+        for ((counter, now), before) in [sent, unsent, icmp, cpu_ns].into_iter().zip(now).zip(self.published) {
             counter.fetch_add(now - before, Ordering::Relaxed);
         }
         self.published = now;

@@ -2,13 +2,14 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::judging::Judging;
+use super::judging::Judges;
 use super::plan::PlanOptions;
-use super::run::{exit_code, perform};
+use super::run::{exit_code, perform, stop};
 use super::watch::WatchOptions;
 use super::{INVALID_RUN, RUNTIME_ERROR, USAGE};
 use crate::check::Check;
@@ -16,6 +17,7 @@ use crate::compare::{Comparison, REPETITIONS_MAX, SCHEMA, TARGETS_MAX, Turn, tur
 use crate::report::Verdict;
 use crate::run::Order;
 use crate::target::Target;
+use crate::threshold::Threshold;
 use crate::values::parse_duration;
 use crate::view::Mode;
 
@@ -44,39 +46,45 @@ pub(super) struct Compare {
     /// Runs to each target, in turn forwards and backwards.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=i64::from(REPETITIONS_MAX)))]
     repetitions: u32,
-    #[command(flatten)]
-    judging: Judging,
+    /// What each run must keep, such as 'loss_ratio<=0.01%' or 'latency.p99<5ms'; may be given again.
+    #[arg(long = "threshold", value_name = "FIGURE OP VALUE")]
+    thresholds: Vec<Threshold>,
     /// Write all reports to this file.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 pub(super) fn execute(command: &Compare) -> Result<u8, (u8, String)> {
-    let judges = command.judging.load()?;
+    let judges = Judges { thresholds: command.thresholds.clone(), baseline: None };
     let orders = command.orders().map_err(|error| (USAGE, error))?;
+    let stop = stop()?;
     for order in &orders {
-        perform(&Order { schedule: order.schedule.first(WARM_UP), ..order.clone() })?;
+        perform(&Order { schedule: order.schedule.first(WARM_UP), ..order.clone() }, &stop)?;
     }
     let mut comparison = Comparison {
         schema: SCHEMA,
-        command: std::env::args().collect(),
+        command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
         targets: command.targets.iter().map(ToString::to_string).collect(),
         runs: Vec::new(),
     };
     let turns = turns(orders.len(), command.repetitions);
     for (number, target) in turns.iter().enumerate() {
-        eprintln!("run {} of {}: {}", number + 1, turns.len(), orders[*target].target);
-        let mut run = perform(&orders[*target])?;
-        judges.judge(&mut run)?;
-        let is_interrupted = run.is_interrupted();
-        comparison.runs.push(Turn { target: *target, run });
-        if is_interrupted {
+        if stop.load(Ordering::Relaxed) {
             break;
         }
+        eprintln!("run {} of {}: {}", number + 1, turns.len(), orders[*target].target);
+        let mut run = perform(&orders[*target], &stop)?;
+        // Without a baseline there is nothing that could not be compared.
+        let _ = judges.judge(&mut run);
+        comparison.runs.push(Turn { target: *target, run });
+        // After each: what has been measured is not lost with what comes.
+        command
+            .output
+            .as_ref()
+            .map_or(Ok(()), |path| comparison.write(path))
+            .map_err(|error| (RUNTIME_ERROR, error))?;
     }
-    let written = command.output.as_ref().map_or(Ok(()), |path| comparison.write(path));
     let told = std::io::stdout().write_all(comparison.text().as_bytes());
-    written.map_err(|error| (RUNTIME_ERROR, error))?;
     told.map_err(|error| (RUNTIME_ERROR, format!("cannot write the result: {error}")))?;
     Ok(command.code(&comparison))
 }
@@ -109,9 +117,11 @@ impl Compare {
     /// Loss is what is compared: it fails only where something was demanded.
     fn code(&self, comparison: &Comparison) -> u8 {
         let is_any = |verdict| comparison.runs.iter().any(|turn| turn.run.verdict == verdict);
-        if is_any(Verdict::Invalid) {
+        if comparison.runs.iter().any(|turn| turn.run.check_failed.is_some()) {
+            RUNTIME_ERROR
+        } else if is_any(Verdict::Invalid) {
             INVALID_RUN
-        } else if is_any(Verdict::Fail) && self.judging.is_demanding() {
+        } else if is_any(Verdict::Fail) && !self.thresholds.is_empty() {
             exit_code(Verdict::Fail)
         } else {
             0

@@ -1,4 +1,4 @@
-//! The options that say what a run must keep: those of `run`, of `compare`, and of `report`.
+//! The options that say what a run must keep: those of `run` and of `report`.
 
 use std::fs::File;
 use std::io::Read;
@@ -39,11 +39,6 @@ pub(super) struct Judges {
 }
 
 impl Judging {
-    /// Whether anything was demanded.
-    pub(super) fn is_demanding(&self) -> bool {
-        !self.thresholds.is_empty() || self.baseline.is_some()
-    }
-
     /// Reads the baseline.
     ///
     /// # Errors
@@ -59,30 +54,35 @@ impl Judging {
 }
 
 impl Judges {
-    /// Judges a run that is over, and writes the verdict into its report. Returns what became worse than it may.
-    ///
-    /// # Errors
-    /// When it cannot be compared with the baseline, and the exit code.
-    pub(super) fn judge(&self, report: &mut Report) -> Result<Vec<Change>, (u8, String)> {
+    /// Judges a run that is over, and writes the verdict into its report. What became worse than it may, or why it cannot be
+    /// compared with the baseline.
+    pub(super) fn judge(&self, report: &mut Report) -> Result<Vec<Change>, String> {
         if report.verdict == Verdict::Invalid {
             return Ok(Vec::new());
         }
         let run = serde_json::json!(report);
         let judgement = judge(&run, &self.thresholds);
-        let compare = |baseline: &Baseline| baseline.compare(&run).map_err(|error| (USAGE, error));
-        let mut changes = self.baseline.as_ref().map(compare).transpose()?.unwrap_or_default();
-        changes.retain(|change| change.regressed);
+        let compared = self.baseline.as_ref().map_or(Ok(Vec::new()), |baseline| baseline.compare(&run));
+        let compared = compared.map(|mut changes| {
+            changes.retain(|change| change.regressed);
+            changes
+        });
         let failed = judgement.checked.iter().filter(|checked| !checked.passed).map(Checked::to_string);
-        let mut reasons: Vec<_> = failed.chain(changes.iter().map(Change::to_string)).collect();
+        let worse = compared.iter().flatten().map(Change::to_string);
+        let mut reasons: Vec<_> = failed.chain(worse).collect();
         // Nobody looked what arrived, but what the counters saw is enough.
-        if report.found.is_none() && report.ledger.counted_lost() > 0 && self.thresholds.is_empty() {
+        let is_told = report.change.collector.is_some();
+        let is_lossy = report.found.is_none() && report.ledger.counted_lost(is_told) > 0;
+        let is_allowed =
+            self.thresholds.iter().any(|threshold| ["lost", "loss_ratio"].contains(&threshold.figure.name));
+        if is_lossy && !is_allowed {
             reasons.push(report.ledger.sentence.clone());
         }
         report.thresholds = judgement.checked.into_iter().map(demand).collect();
         if !reasons.is_empty() {
             (report.verdict, report.reason) = (Verdict::Fail, Some(reasons.join("; ")));
         }
-        Ok(changes)
+        compared
     }
 }
 

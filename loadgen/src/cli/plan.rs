@@ -56,7 +56,7 @@ pub(super) struct PlanOptions {
     /// Threads to send from; each needs a processor of its own, and at least one flow.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=THREADS_MAX as i64))]
     threads: u8,
-    /// Processors that the threads keep to, such as 1 or 2,3: what else loadgen does goes elsewhere.
+    /// Processors that the threads keep to, such as 1 or 2,3.
     #[arg(long, value_name = "CPUS", value_delimiter = ',')]
     cpu: Vec<usize>,
     /// Address to send from, or a network whose addresses the flows take in turn, such as 127.0.0.0/8.
@@ -89,7 +89,10 @@ impl PlanOptions {
             options.tls = TlsOptions::default();
         }
         if !target.transport.is_stream() {
-            options.overflow = Overflow::default();
+            (options.overflow, options.framing) = (Overflow::default(), None);
+        }
+        if target.transport != Transport::Udp {
+            options.gso = 1;
         }
         if target.transport.is_local() {
             (options.source, options.source_port) = (None, None);
@@ -170,7 +173,13 @@ impl PlanOptions {
             return Err(format!("--flows {flows}, but --source and --source-port make only {most}"));
         }
         if self.overflow == Overflow::Drop && !target.transport.is_stream() {
-            return Err(format!("--overflow is for streams: to {target} nothing waits"));
+            return Err(format!("--overflow is for streams (tcp, tls, unix), not for {target}"));
+        }
+        if self.gso > 1 && target.transport != Transport::Udp {
+            return Err(format!("--gso is for udp, not for {target}"));
+        }
+        if self.framing.is_some() && !target.transport.is_stream() {
+            return Err(format!("--framing is for streams (tcp, tls, unix), not for {target}"));
         }
         if self.overflow == Overflow::Drop && flows > QUEUED_MAX {
             return Err(format!("--overflow drop takes at most {QUEUED_MAX} flows, not {flows}: each has a thread"));

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
@@ -11,7 +13,7 @@ use super::watch::WatchOptions;
 use super::{INVALID_RUN, PREFLIGHT_FAILED, RUNTIME_ERROR, THRESHOLD_BREACHED, USAGE};
 use crate::report::text::summary;
 use crate::report::{Report, Verdict};
-use crate::run::{Order, RunError, run};
+use crate::run::{Order, RunError, run, stop_on_signals};
 use crate::target::Target;
 use crate::view::Mode;
 
@@ -40,26 +42,35 @@ pub(super) fn execute(command: &Run) -> Result<u8, (u8, String)> {
         watching.ui = Mode::Quiet;
     }
     let order = command.plan.order(command.target.clone(), &watching).map_err(|error| (USAGE, error))?;
-    let mut report = perform(&order)?;
-    let regressions = judges.judge(&mut report)?;
+    let mut report = perform(&order, &*stop()?)?;
+    let judged = judges.judge(&mut report);
     let written = command.output.as_ref().map_or(Ok(()), |path| report.write(path));
     // Also when the report cannot be written, what it says must not be lost. JSON lines have standard output for themselves.
-    let text = summary(&report, &regressions);
+    let text = summary(&report, judged.as_deref().unwrap_or_default());
     let told = match order.ui {
         Mode::Json => std::io::stderr().write_all(text.as_bytes()),
         _ => std::io::stdout().write_all(text.as_bytes()),
     };
     written.map_err(|error| (RUNTIME_ERROR, error))?;
     told.map_err(|error| (RUNTIME_ERROR, format!("cannot write the result: {error}")))?;
-    Ok(exit_code(report.verdict))
+    judged.map_err(|error| (USAGE, error))?;
+    match report.check_failed {
+        Some(why) => Err((RUNTIME_ERROR, format!("what arrived could not be found out: {why}"))),
+        None => Ok(exit_code(report.verdict)),
+    }
+}
+
+/// What SIGINT and SIGTERM set.
+pub(super) fn stop() -> Result<Arc<AtomicBool>, (u8, String)> {
+    stop_on_signals().map_err(|error| (RUNTIME_ERROR, format!("a signal handler: {error}")))
 }
 
 /// Runs `order`; what stops it has an exit code.
-pub(super) fn perform(order: &Order) -> Result<Report, (u8, String)> {
+pub(super) fn perform(order: &Order, stop: &AtomicBool) -> Result<Report, (u8, String)> {
     if cfg!(debug_assertions) {
         eprintln!("loadgen: built without optimisation: rates and times say nothing");
     }
-    run(order).map_err(|error| {
+    run(order, stop).map_err(|error| {
         let code = match error {
             RunError::Message(_) | RunError::Tls(_) => USAGE,
             RunError::Preflight { .. } => PREFLIGHT_FAILED,

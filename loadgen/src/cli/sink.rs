@@ -3,8 +3,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
@@ -53,8 +51,7 @@ pub(super) fn execute(command: &SinkArguments) -> Result<u8, (u8, String)> {
     let failed = |code, what: &'static str| move |error: std::io::Error| (code, format!("{what}: {error}"));
     let order = order(command).map_err(|error| (USAGE, error))?;
     let mode = order.mode;
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signals(&stop).map_err(failed(RUNTIME_ERROR, "a signal handler"))?;
+    let stop = stop_on_signals().map_err(failed(RUNTIME_ERROR, "a signal handler"))?;
     let sink = Sink::bind(order).map_err(failed(PREFLIGHT_FAILED, "cannot receive"))?;
     let listen = sink.listen();
     let buffer = sink.receive_buffer_bytes().map_err(failed(RUNTIME_ERROR, "the receive buffer"))?;

@@ -112,7 +112,11 @@ impl Answer {
 /// # Errors
 /// Why it does not, in words.
 pub fn stream(admin: &str, run: u32) -> Result<impl Read + Send + 'static, String> {
-    let config = ureq::Agent::config_builder().timeout_connect(Some(TIMEOUT)).proxy(None).max_redirects(0);
+    let config = ureq::Agent::config_builder()
+        .timeout_connect(Some(TIMEOUT))
+        .timeout_recv_response(Some(TIMEOUT))
+        .proxy(None)
+        .max_redirects(0);
     let agent = config.http_status_as_error(false).build().new_agent();
     let url = format!("{}/loadgen/{run:08x}", base(admin));
     let mut response = agent.get(&url).call().map_err(|error| format!("{url}: {error}"))?;

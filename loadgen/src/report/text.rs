@@ -30,10 +30,11 @@ const STOLEN_SHARE_TOLD: f64 = 0.01;
 #[must_use]
 pub fn summary(report: &Report, regressions: &[Change]) -> String {
     let Report { run, target, sent, offered, elapsed_seconds, achieved_rate, ledger, .. } = report;
-    let verdict = match report.verdict {
-        Verdict::Pass => "PASS",
-        Verdict::Fail => "FAIL",
-        Verdict::Invalid => "INVALID",
+    let verdict = match (report.verdict, &report.check_failed) {
+        (Verdict::Invalid, _) => "INVALID",
+        (_, Some(_)) => "NOT CHECKED",
+        (Verdict::Pass, None) => "PASS",
+        (Verdict::Fail, None) => "FAIL",
     };
     let mut text = format!(
         "run {run}: {verdict}\n{}\nsent {sent} of {offered} messages to {target} in {elapsed_seconds:.3} s, \

@@ -14,7 +14,7 @@ use super::tls::{Tls, TlsStream};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time that a collector has to take something, or, at the end, to close a connection.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A stream that is connected.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Connection {
             Self::Unix(stream) => stream.write_all(bytes),
         };
         written.map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => io::Error::other(format!("the collector has taken nothing for {PATIENCE:?}")),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => too_slow(),
             _ => error,
         })
     }
@@ -97,10 +97,17 @@ impl Connection {
     }
 }
 
+/// What is said of a collector that is waited for in vain.
+pub(super) fn too_slow() -> io::Error {
+    io::Error::other(format!("the collector has taken nothing for {PATIENCE:?}"))
+}
+
 fn connect(to: SocketAddr, from: Option<SocketAddr>) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
     if let Some(from) = from {
         let refused = |error: io::Error| io::Error::new(error.kind(), format!("sending from {from}: {error}"));
+        // We close first: without it a port of ours could not be used again for a minute (TIME_WAIT, tcp(7)).
+        socket.set_reuse_address(true)?;
         socket.bind(&from.into()).map_err(refused)?;
     }
     socket.connect_timeout(&to.into(), CONNECT_TIMEOUT)?;

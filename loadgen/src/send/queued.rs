@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::connection::Connection;
+use crate::sender::thread_cpu;
 
-/// Bytes that wait for one connection at most.
+/// Bytes that wait for one connection at most, but for a single group that is larger.
 pub const QUEUE_BYTES: usize = 1 << 20;
 
 /// Connections with a queue, at most: each has a thread.
@@ -19,7 +21,9 @@ pub const QUEUED_MAX: u32 = 256;
 pub struct Queued {
     groups: Sender<Vec<u8>>,
     waiting_bytes: Arc<AtomicUsize>,
-    writer: Option<JoinHandle<io::Result<Connection>>>,
+    writer: Option<JoinHandle<(io::Result<Connection>, Duration)>>,
+    /// Processor time of the writer, once it has ended.
+    pub(super) cpu: Duration,
 }
 
 impl Queued {
@@ -31,9 +35,9 @@ impl Queued {
         let (groups, queue) = channel();
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
         let waiting = Arc::clone(&waiting_bytes);
-        let writer =
-            std::thread::Builder::new().name("writer".into()).spawn(move || write_all(connection, &queue, &waiting))?;
-        Ok(Self { groups, waiting_bytes, writer: Some(writer) })
+        let write = move || (write_all(connection, &queue, &waiting), thread_cpu());
+        let writer = std::thread::Builder::new().name("writer".into()).spawn(write)?;
+        Ok(Self { groups, waiting_bytes, writer: Some(writer), cpu: Duration::ZERO })
     }
 
     /// Queues a group, if there is room; whether there was.
@@ -41,7 +45,8 @@ impl Queued {
     /// # Errors
     /// Why the connection broke, once.
     pub fn offer(&mut self, group: &[u8]) -> io::Result<bool> {
-        if self.waiting_bytes.load(Ordering::Relaxed) + group.len() > QUEUE_BYTES {
+        let waiting_bytes = self.waiting_bytes.load(Ordering::Relaxed);
+        if waiting_bytes > 0 && waiting_bytes + group.len() > QUEUE_BYTES {
             return Ok(false);
         }
         self.waiting_bytes.fetch_add(group.len(), Ordering::Relaxed);
@@ -55,14 +60,16 @@ impl Queued {
     ///
     /// # Errors
     /// Why it broke.
-    pub fn finish(mut self) -> io::Result<Connection> {
+    pub fn finish(&mut self) -> io::Result<Connection> {
         self.groups = channel().0; // The writer ends with its queue.
         self.end()
     }
 
     fn end(&mut self) -> io::Result<Connection> {
         let Some(writer) = self.writer.take() else { return Err(io::ErrorKind::BrokenPipe.into()) };
-        writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let (connection, cpu) = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        self.cpu = cpu;
+        connection
     }
 }
 

@@ -262,6 +262,9 @@ impl TlsStream {
     /// The alert that the collector sent before it broke the connection, or else the `error` of the call that found it
     /// broken. Nothing is waited for: a broken connection has what came before, and then its end.
     fn alert_or(&mut self, error: io::Error) -> io::Error {
+        if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) {
+            return error; // Not broken: only slow.
+        }
         match self.read_to_close() {
             Err(alert) if alert.raw_os_error().is_none() => alert,
             _ => error,

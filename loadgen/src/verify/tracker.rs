@@ -8,7 +8,7 @@
 
 use super::Verification;
 use super::distribution::Distribution;
-use super::figures::{Delays, LossRunCount, ReorderDepth};
+use super::figures::{Delays, Latency, LossRunCount, ReorderDepth};
 use super::lines::unwrapped;
 use super::numbers::{Numbers, missing_runs};
 use crate::tag::{Found, RunTag, SEQUENCE_MAX, Tag};
@@ -169,6 +169,12 @@ impl Tracker {
     #[must_use]
     pub fn reached_by_flow(&self) -> Vec<u64> {
         (0..self.intact.flows() as u32).map(|flow| self.intact.reached(flow)).collect()
+    }
+
+    /// From when messages were due to when they were received; `None` when no time is known.
+    #[must_use]
+    pub fn latency(&self) -> Option<Latency> {
+        self.received.figures(self.progress.stored)
     }
 
     /// What became of a run that sent so many messages on each flow. Looks at every number: 64 at a time, as far as they were

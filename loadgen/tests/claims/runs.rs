@@ -46,6 +46,52 @@ fn a_receiver_of_our_own_finds_everything_and_its_latency() {
 }
 
 #[test]
+fn segments_of_the_kernel_are_cut_apart_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run.json");
+    let target = format!("udp://127.0.0.1:{}", free_port("udp"));
+    let arguments = ["--rate", "max", "--count", "2000", "--gso", "16", "--check", "sink", "--ui", "quiet"];
+    let output = loadgen(&[&["run", &target], &arguments[..], &["-o", run.to_str().unwrap()]].concat());
+    assert!(matches!(output.status.code(), Some(0 | 4 | 99)), "{output:?}");
+    let report = read_report(&run);
+    // At full speed the receiver may lose; what it has is whole.
+    assert_eq!(count(&report, "stored") + count(&report, "lost"), 2000);
+    assert!(count(&report, "stored") > 0);
+    assert_eq!((count(&report, "corrupted"), &report["plan"]["gso"]), (0, &16.into()));
+}
+
+#[test]
+fn a_run_that_is_interrupted_says_so_and_its_books_still_close() {
+    for rate in ["5k", "max"] {
+        let directory = tempfile::tempdir().unwrap();
+        let run = directory.path().join("run.json");
+        let target = format!("udp://127.0.0.1:{}", free_port("udp"));
+        let mut sender = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+            .args(["run", &target, "--rate", rate, "--duration", "60s", "--flows", "3", "--threads", "3"])
+            .args(["--check", "sink", "--ui", "json", "-o", run.to_str().unwrap()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(sender.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let frame = lines.find(|line| serde_json::from_str::<Value>(line).unwrap()["sent"] != 0).unwrap();
+        assert!(frame.starts_with('{'), "{frame}");
+        Command::new("kill").args(["-INT", &sender.id().to_string()]).status().unwrap();
+        assert!(lines.count() >= 1, "a last frame");
+        assert_eq!(sender.wait().unwrap().code(), Some(4));
+        let report = read_report(&run);
+        assert_eq!((&report["verdict"], &report["reason"]), (&"invalid".into(), &"interrupted".into()));
+        let assigned: u64 =
+            report["offered_by_flow"].as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum();
+        let offered = count(&report, "offered");
+        assert_eq!(offered, if rate == "max" { assigned } else { 300_000 });
+        let places = report["ledger"]["places"].as_array().unwrap();
+        assert_eq!(places.iter().map(|place| place["messages"].as_u64().unwrap()).sum::<u64>(), offered);
+        assert_eq!(place(&report, "unsent"), offered - assigned);
+    }
+}
+
+#[test]
 fn thresholds_decide_and_stand_in_the_report() {
     let directory = tempfile::tempdir().unwrap();
     let run = directory.path().join("run.json");
@@ -106,6 +152,9 @@ fn targets_are_compared_in_turn() {
     let said = text(&output.stdout);
     let lost = said.lines().find(|line| line.starts_with("lost ")).unwrap();
     assert_eq!(lost.split_whitespace().collect::<Vec<_>>(), ["lost", "0", "0"], "{said}");
+    let demanding =
+        loadgen(&[&arguments[..7], &["--repetitions", "1", "--check", "sink", "--threshold", "stored>=201"]].concat());
+    assert!(matches!(demanding.status.code(), Some(99 | 4)), "{demanding:?}");
     assert!(said.contains(&format!("{udp}: lost nothing")) && said.contains(&format!("{tcp}: lost nothing")), "{said}");
 }
 
