@@ -60,6 +60,7 @@ pub struct Monitor<'a> {
     live: &'a Live,
     checking: &'a Checking,
     watch: &'a Watch,
+    is_local: bool,
     start: Instant,
     planned_seconds: Option<f64>,
     view: View<Box<dyn Write + Send>>,
@@ -90,6 +91,7 @@ impl<'a> Monitor<'a> {
             live,
             checking,
             watch,
+            is_local: watch.is_local(),
             start,
             planned_seconds: order.schedule.planned_seconds(),
             view: View::new(ui, ui.output()),
@@ -228,7 +230,7 @@ impl<'a> Monitor<'a> {
         };
         let facts = Facts {
             target: &self.order.target,
-            is_local: self.watch.is_local(),
+            is_local: self.is_local,
             offered: sent + unsent,
             unsent: 0,
             sending: &sending,

@@ -29,6 +29,9 @@ use crate::view::Mode;
 /// Sending threads, at most.
 pub const THREADS_MAX: usize = 64;
 
+/// Files that a run has open beside its flows.
+const OWN_FILES: u64 = 64;
+
 /// Time for all threads to be ready before the schedule begins.
 const HEAD_START: Duration = Duration::from_millis(20);
 
@@ -127,6 +130,7 @@ pub fn run(order: &Order, stop: &AtomicBool) -> Result<Report, RunError> {
     let tls = Tls::load(&order.tls, &order.target)?;
     let preflight = |why| RunError::Preflight { target: order.target.clone(), why };
     let watch = order.watch().map_err(preflight)?;
+    make_room(order.flows).map_err(preflight)?;
     let mut checking =
         order.check.begin(&order.target, number, order.flows, order.schedule.messages_max()).map_err(preflight)?;
     let flows = (0..order.threads).map(|thread| open(order, tls.as_ref(), thread));
@@ -249,6 +253,20 @@ pub(crate) fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     Ok(stop)
+}
+
+/// Makes room for a file for each flow and [`OWN_FILES`]: raises the soft limit to the hard one (getrlimit(2)).
+fn make_room(flows: u32) -> Result<(), String> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    match getrlimit(Resource::Nofile).current {
+        Some(files) if files < u64::from(flows) + OWN_FILES => Err(format!(
+            "--flows {flows} takes {} open files, but the process may open {files}: raise ulimit -n",
+            u64::from(flows) + OWN_FILES
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The flows of thread `thread`: every so many-th.

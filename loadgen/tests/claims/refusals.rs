@@ -67,6 +67,15 @@ fn a_target_that_is_not_there_is_told_with_exit_code_3() {
     // An address of nobody (RFC 5737) is not ours to send from.
     let stderr = refused(&["run", "udp://127.0.0.1:1", "--source", "192.0.2.1"], 3);
     assert!(stderr.contains("sending from 192.0.2.1:0: Cannot assign requested address"), "{stderr}");
+    let limited = std::process::Command::new("sh")
+        .args(["-c", "ulimit -n 200 && exec \"$0\" run udp://127.0.0.1:1 --flows 200", env!("CARGO_BIN_EXE_loadgen")])
+        .output()
+        .unwrap();
+    assert_eq!(limited.status.code(), Some(3));
+    assert!(
+        text(&limited.stderr).contains("--flows 200 takes 264 open files, but the process may open 200"),
+        "{limited:?}"
+    );
     let stderr = refused(&["run", "udp://no-such-host.invalid:514"], 3);
     assert!(stderr.contains("no-such-host.invalid"), "{stderr}");
 }
