@@ -175,11 +175,19 @@ impl Messages {
     #[inline]
     #[must_use]
     pub fn severity_of(&self, number: u64) -> Option<Severity> {
-        self.severities[(number % self.severities.len() as u64) as usize]
+        self.severities[self.index(number)]
     }
 
+    /// Whoever counts within the rotation is spared a division for each message.
+    #[inline]
+    fn index(&self, number: u64) -> usize {
+        let messages = self.ends.len() as u64;
+        (if number < messages { number } else { number % messages }) as usize
+    }
+
+    #[inline]
     fn range(&self, number: u64) -> (usize, usize, usize) {
-        let index = (number % self.ends.len() as u64) as usize;
+        let index = self.index(number);
         let start = if index == 0 { 0 } else { self.ends[index - 1].0 };
         let (end, tag_start) = self.ends[index];
         (start, end, tag_start)

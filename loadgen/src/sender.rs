@@ -86,9 +86,10 @@ pub struct Sender<'a> {
     shared: &'a Shared<'a>,
     pacer: Pacer,
     flows: Flows,
-    /// Which thread of how many: message n of this one is n * threads + thread of all, and so its flows.
+    /// Which thread of how many: flow n of this one is n * threads + thread of all, and so its messages.
     thread: usize,
     threads: usize,
+    /// Of the rotation of messages, the next of ours.
     next: u64,
     flow: usize,
     done: Sent,
@@ -109,7 +110,7 @@ impl<'a> Sender<'a> {
             flows,
             thread,
             threads,
-            next: 0,
+            next: thread as u64 % shared.messages.len() as u64,
             flow: 0,
             done,
             quality: Quality::default(),
@@ -176,18 +177,23 @@ impl<'a> Sender<'a> {
     fn send(&mut self, due_ns: &[u64]) -> std::io::Result<()> {
         let Shared { messages, start_ns, full_speed, .. } = *self.shared;
         let flow_number = self.flow_number() as u32;
-        let (first, step) = (self.next * self.threads as u64 + self.thread as u64, self.threads as u64);
+        let rotation = messages.len() as u64;
+        let (first, step) = (self.next, self.threads as u64 % rotation);
         let sequence = self.done.by_flow[self.flow];
         let mut bytes = 0;
         for (offset, due_ns) in due_ns.iter().enumerate() {
-            let number = first + offset as u64 * step;
             let tag = Tag { flow: flow_number, sequence: sequence + offset as u64, send_ns: start_ns + due_ns };
+            let number = self.next;
             let message_bytes = messages.bytes_of(number);
             self.flows.push(message_bytes, |out| messages.write(number, tag, out));
             if let Some(severity) = messages.severity_of(number) {
                 self.done.severities[severity as usize] += 1;
             }
             bytes += message_bytes as u64;
+            self.next += step;
+            if self.next >= rotation {
+                self.next -= rotation;
+            }
         }
         let Sent { severities, trouble, .. } = &mut self.done;
         let mut unsent = 0;
@@ -202,7 +208,6 @@ impl<'a> Sender<'a> {
         };
         let result = self.flows.send(self.flow, due_ns.len(), trouble, skipped);
         let now_ns = self.now_ns();
-        self.next += due_ns.len() as u64;
         self.done.by_flow[self.flow] += due_ns.len() as u64;
         self.note_seconds(due_ns);
         self.done.messages += due_ns.len() as u64 - unsent;
