@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::report::Verdict;
+
 mod compare;
 mod judging;
 mod plan;
@@ -20,6 +22,15 @@ const USAGE: u8 = 2;
 const PREFLIGHT_FAILED: u8 = 3;
 const INVALID_RUN: u8 = 4;
 const THRESHOLD_BREACHED: u8 = 99;
+
+/// The exit code of a verdict.
+const fn exit_code(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Pass => 0,
+        Verdict::Fail => THRESHOLD_BREACHED,
+        Verdict::Invalid => INVALID_RUN,
+    }
+}
 
 /// Load for log collectors that proves delivery.
 #[derive(Parser)]

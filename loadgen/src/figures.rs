@@ -60,6 +60,7 @@ pub static FIGURES: &[Figure] = &[
     figure("stored", Unit::Count, Better::Higher),
     figure("lost", Unit::Count, Better::Lower),
     figure("loss_ratio", Unit::Share, Better::Lower),
+    figure("counted_lost", Unit::Count, Better::Lower),
     figure("lost_at_end", Unit::Count, Better::Lower),
     figure("duplicates", Unit::Count, Better::Lower),
     figure("corrupted", Unit::Count, Better::Lower),

@@ -15,8 +15,8 @@ use crate::report::{CollectorSide, Sending};
 use crate::run::Order;
 use crate::schedule::Profile;
 use crate::send::Overflow;
-use crate::sender::{Live, SECONDS_MAX};
-use crate::verify::{Latency, Progress};
+use crate::sender::Live;
+use crate::verify::{Latency, Progress, SECONDS_MAX};
 use crate::view::{self, Frame, Mode, View};
 
 /// Of the monitor (sched(7)).

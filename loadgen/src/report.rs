@@ -85,6 +85,8 @@ pub struct Report {
     /// What was found; its fields stand beside these.
     #[serde(flatten)]
     pub found: Option<Verification>,
+    /// Messages that counters saw lost, when nobody looked what arrived.
+    pub counted_lost: Option<u64>,
     /// What the collector used.
     pub collector: Option<CollectorSide>,
     /// Where every message ended.
@@ -312,16 +314,19 @@ pub fn broken_plan(plan: &Plan, sent: u64, elapsed_seconds: f64, sending: &Sendi
 
 /// The name of an error, as in errno(3).
 fn error_name(errno: i32) -> String {
-    const NAMES: [(i32, &str); 12] = [
+    const NAMES: [(i32, &str); 15] = [
         (1, "EPERM"),
         (11, "EAGAIN"),
         (13, "EACCES"),
         (22, "EINVAL"),
+        (32, "EPIPE"),
         (90, "EMSGSIZE"),
         (99, "EADDRNOTAVAIL"),
         (100, "ENETDOWN"),
         (101, "ENETUNREACH"),
+        (104, "ECONNRESET"),
         (105, "ENOBUFS"),
+        (107, "ENOTCONN"),
         (111, "ECONNREFUSED"),
         (112, "EHOSTDOWN"),
         (113, "EHOSTUNREACH"),

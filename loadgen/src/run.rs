@@ -368,6 +368,7 @@ impl Over<'_> {
             check: order.check.to_string(),
             check_failed,
             received: self.seen.change.collector.as_ref().map(|told| told.books.received),
+            counted_lost: found.is_none().then(|| ledger.counted_lost(self.seen.change.collector.is_some())),
             found,
             collector: CollectorSide::of(&self.seen.change, sent.messages),
             ledger,

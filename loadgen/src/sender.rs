@@ -5,11 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use logboom_udp::clock::thread_cpu;
+
 use crate::message::Messages;
 use crate::pacer::{Pacer, Step};
 use crate::quality::Quality;
 use crate::send::{Flows, Trouble};
 use crate::tag::Tag;
+use crate::verify::SECONDS_MAX;
 
 /// Waits shorter than this are spent spinning: a sleep ends some 60 us late.
 const SPIN_NS: u64 = 150_000;
@@ -17,9 +20,6 @@ const SPIN_NS: u64 = 150_000;
 /// How often what others look at is brought up to date, ns: often enough for ten looks a second, seldom enough to cost
 /// nothing.
 const PUBLISH_NS: u64 = 50_000_000;
-
-/// Seconds of a run that are told apart; what comes later counts as the last.
-pub const SECONDS_MAX: usize = 86_400;
 
 /// What all sending threads of a run share.
 pub struct Shared<'a> {
@@ -268,11 +268,4 @@ impl<'a> Sender<'a> {
             }
         }
     }
-}
-
-/// Processor time of this thread: schedstat's first field (Documentation/scheduler/sched-stats.rst), ns.
-pub(crate) fn thread_cpu() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let ns = text.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0);
-    Duration::from_nanos(ns)
 }

@@ -16,9 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use logboom_udp::clock::realtime_ns;
+use logboom_udp::clock::{realtime_ns, thread_cpu};
 
-use crate::sender::thread_cpu;
 use crate::verify::{Tracker, Watch};
 
 mod bare;

@@ -122,14 +122,15 @@ pub struct Judgement {
 }
 
 /// Of these no run may have one, unless a threshold says otherwise.
-const FAULTS: [&str; 4] = ["lost", "duplicates", "corrupted", "unexpected"];
+const FAULTS: [&str; 5] = ["lost", "counted_lost", "duplicates", "corrupted", "unexpected"];
 
 /// Judges a `run.json` by `thresholds`, and by the default ones that they do not replace: no message lost, duplicated,
 /// corrupted or unexpected, as far as that was measured. Whether the run is valid is not asked here.
 #[must_use]
 pub fn judge(run: &Value, thresholds: &[Threshold]) -> Judgement {
-    let replaces =
-        |asked: &Figure, fault: &Figure| asked == fault || (asked.name == "loss_ratio" && fault.name == "lost");
+    // Who allows loss allows it however it is known.
+    let is_loss = |figure: &Figure| ["lost", "loss_ratio", "counted_lost"].contains(&figure.name);
+    let replaces = |asked: &Figure, fault: &Figure| asked == fault || is_loss(asked) && is_loss(fault);
     let is_replaced = |fault: &Figure| thresholds.iter().any(|threshold| replaces(threshold.figure, fault));
     let faults = FIGURES.iter().filter(|figure| FAULTS.contains(&figure.name) && !is_replaced(figure));
     let default = faults.filter(|fault| fault.value(run).is_some()).map(Threshold::none_of);

@@ -1,6 +1,6 @@
-//! The two clocks of a message: when it came, and how long ago that truly is. And what this process has used.
+//! The two clocks of a message: when it came, and how long ago that truly is. And what this process and its threads have used.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Now on the wall clock, ns since the Unix epoch (CLOCK_REALTIME). May be set, and stepped.
 #[must_use]
@@ -19,6 +19,12 @@ pub fn boot_ns() -> u64 {
 #[must_use]
 pub fn process_cpu_ns() -> u64 {
     clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+/// Processor time of this thread so far (CLOCK_THREAD_CPUTIME_ID, clock_gettime(2)).
+#[must_use]
+pub fn thread_cpu() -> Duration {
+    Duration::from_nanos(clock_ns(libc::CLOCK_THREAD_CPUTIME_ID))
 }
 
 /// One of the clocks that every kernel has since Linux 2.6.39.

@@ -9,9 +9,9 @@ use clap::Args;
 
 use super::judging::Judges;
 use super::plan::PlanOptions;
-use super::run::{exit_code, perform, stop};
+use super::run::{perform, stop};
 use super::watch::WatchOptions;
-use super::{INVALID_RUN, RUNTIME_ERROR, USAGE};
+use super::{RUNTIME_ERROR, USAGE, exit_code};
 use crate::check::Check;
 use crate::compare::{Comparison, REPETITIONS_MAX, SCHEMA, TARGETS_MAX, Turn, turns};
 use crate::report::Verdict;
@@ -120,7 +120,7 @@ impl Compare {
         if comparison.runs.iter().any(|turn| turn.run.check_failed.is_some()) {
             RUNTIME_ERROR
         } else if is_any(Verdict::Invalid) {
-            INVALID_RUN
+            exit_code(Verdict::Invalid)
         } else if is_any(Verdict::Fail) && !self.thresholds.is_empty() {
             exit_code(Verdict::Fail)
         } else {

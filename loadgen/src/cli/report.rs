@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::judging::{Judges, Judging, read};
-use super::{INVALID_RUN, RUNTIME_ERROR, THRESHOLD_BREACHED, USAGE};
+use super::{RUNTIME_ERROR, USAGE, exit_code};
 use crate::report::judged::Judged;
 use crate::report::{Verdict, csv, junit, markdown, write_whole};
 
@@ -62,17 +62,11 @@ pub(super) fn execute(command: &ReportArguments) -> Result<u8, (u8, String)> {
             .write_all(text.as_bytes())
             .map_err(|error| (RUNTIME_ERROR, format!("cannot write the report: {error}")))?,
     }
-    Ok(exit_code(&judged))
+    Ok(exit_code(worst(&judged)))
 }
 
 /// A run that says nothing weighs more than one that says something bad.
-fn exit_code(judged: &[Judged]) -> u8 {
+fn worst(judged: &[Judged]) -> Verdict {
     let is_any = |verdict| judged.iter().any(|run| run.verdict == verdict);
-    if is_any(Verdict::Invalid) {
-        INVALID_RUN
-    } else if is_any(Verdict::Fail) {
-        THRESHOLD_BREACHED
-    } else {
-        0
-    }
+    [Verdict::Invalid, Verdict::Fail].into_iter().find(|verdict| is_any(*verdict)).unwrap_or(Verdict::Pass)
 }

@@ -10,9 +10,9 @@ use clap::Args;
 use super::judging::Judging;
 use super::plan::PlanOptions;
 use super::watch::WatchOptions;
-use super::{INVALID_RUN, PREFLIGHT_FAILED, RUNTIME_ERROR, THRESHOLD_BREACHED, USAGE};
+use super::{PREFLIGHT_FAILED, RUNTIME_ERROR, USAGE, exit_code};
+use crate::report::Report;
 use crate::report::text::summary;
-use crate::report::{Report, Verdict};
 use crate::run::{Order, RunError, run, stop_on_signals};
 use crate::target::Target;
 use crate::view::Mode;
@@ -78,12 +78,4 @@ pub(super) fn perform(order: &Order, stop: &AtomicBool) -> Result<Report, (u8, S
         };
         (code, error.to_string())
     })
-}
-
-pub(super) const fn exit_code(verdict: Verdict) -> u8 {
-    match verdict {
-        Verdict::Pass => 0,
-        Verdict::Fail => THRESHOLD_BREACHED,
-        Verdict::Invalid => INVALID_RUN,
-    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{INVALID_RUN, RUNTIME_ERROR, THRESHOLD_BREACHED, USAGE};
+use super::{RUNTIME_ERROR, USAGE, exit_code};
 use crate::report::{Report, Verdict};
 use crate::verify::{Latency, Verification, verdict, verify};
 
@@ -38,11 +38,7 @@ pub(super) fn execute(command: &Verify) -> Result<u8, (u8, String)> {
         writeln!(stdout, "{}", verification_text(&report, &found, verdict))
     };
     printed.map_err(|error| (RUNTIME_ERROR, format!("cannot write the result: {error}")))?;
-    Ok(match verdict {
-        Verdict::Pass => 0,
-        Verdict::Fail => THRESHOLD_BREACHED,
-        Verdict::Invalid => INVALID_RUN,
-    })
+    Ok(exit_code(verdict))
 }
 
 fn verification_text(report: &Report, found: &Verification, verdict: Verdict) -> String {

@@ -8,8 +8,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use logboom_udp::clock::thread_cpu;
+
 use super::connection::Connection;
-use crate::sender::thread_cpu;
 
 /// Bytes that wait for one connection at most, but for a single group that is larger.
 pub const QUEUE_BYTES: usize = 1 << 20;

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use logboom_syslog::Framer;
 use logboom_udp::DATAGRAM_BYTES_MAX;
+use logboom_udp::clock::thread_cpu;
 
 use super::{Pace, Take, Taken};
-use crate::sender::thread_cpu;
 
 /// Connections at a time; more are closed at once. Each takes a thread, and at most 128 KiB.
 pub const CONNECTIONS_MAX: usize = 1024;

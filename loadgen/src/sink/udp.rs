@@ -6,10 +6,10 @@ use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use logboom_udp::clock::thread_cpu;
 use logboom_udp::{DATAGRAM_BYTES_MAX, ReceiveRing, ReceiveSocket, bind_group};
 
 use super::{Pace, Take, Taken};
-use crate::sender::thread_cpu;
 
 /// Datagrams in a batch.
 const BATCH: usize = 64;
