@@ -12,7 +12,10 @@ mod judging;
 mod plan;
 mod report;
 mod run;
+mod search;
 mod sink;
+mod sweep;
+mod targets;
 mod verify;
 mod watch;
 
@@ -46,6 +49,10 @@ enum Command {
     Run(Box<run::Run>),
     /// Send the same to several targets in turn, and put what became of it side by side.
     Compare(Box<compare::Compare>),
+    /// Find the greatest rate that a collector keeps up with (MLRsearch), and the largest burst that survives.
+    Search(Box<search::SearchArguments>),
+    /// Send at rates below and above what a collector keeps up with: what it loses, and how late the rest is.
+    Sweep(Box<sweep::SweepArguments>),
     /// Receive and do as little as can be done: what a collector is compared with. Ends on SIGINT or SIGTERM.
     Sink(sink::SinkArguments),
     /// Find the messages of a run again, and say exactly which are missing.
@@ -71,6 +78,8 @@ pub fn main() -> ExitCode {
         Command::Run(command) => run::execute(&command),
         Command::Sink(command) => sink::execute(&command),
         Command::Compare(command) => compare::execute(&command),
+        Command::Search(command) => search::execute(&command),
+        Command::Sweep(command) => sweep::execute(&command),
         Command::Report(command) => report::execute(&command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "loadgen", &mut io::stdout());

@@ -16,7 +16,8 @@
 //! * [`monitor`]: who looks while a run goes on; [`view`]: what it looks like;
 //! * [`report`]: what became of a run, as `run.json`; [`report::judged`]: as Markdown, CSV or JUnit XML;
 //! * [`figures`]: what is told of a run, by name and unit; [`threshold`] and [`baseline`]: what it must keep; pure;
-//! * [`compare`]: runs side by side.
+//! * [`compare`]: runs side by side; [`search`]: the greatest load that a collector keeps up with; [`sweep`]: what happens
+//!   below and above it.
 
 #![forbid(unsafe_code)]
 
@@ -46,6 +47,8 @@ pub mod baseline;
 pub mod compare;
 pub mod figures;
 pub mod report;
+pub mod search;
+pub mod sweep;
 pub mod threshold;
 
 mod values;

@@ -87,8 +87,7 @@ impl fmt::Display for Order {
             (profile, Some(rate)) => write!(f, "{profile} {rate}/s")?,
             (profile, None) => write!(f, "{profile}")?,
         }
-        let Self { content: Content { text, format, .. }, flows, .. } = self;
-        write!(f, ", {text} {format}, {flows} flow{}", if *flows == 1 { "" } else { "s" })
+        write!(f, ", {}", self.traffic())
     }
 }
 
@@ -178,6 +177,30 @@ fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
 }
 
 impl Order {
+    /// What is sent, whenever it is due, in words.
+    #[must_use]
+    pub fn traffic(&self) -> String {
+        let Self { content: Content { text, format, .. }, flows, .. } = self;
+        format!("{text} {format}, {flows} flow{}", if *flows == 1 { "" } else { "s" })
+    }
+
+    /// The same traffic at a steady rate, or as fast as possible, for `duration` or `count` messages.
+    ///
+    /// # Errors
+    /// What does not go together, in words.
+    pub fn sending(&self, rate: Option<f64>, duration: Duration, count: Option<u64>) -> Result<Self, String> {
+        let schedule = Schedule::new(Profile::Const, rate, duration, count, self.seed)?;
+        Ok(Self { rate, profile: Profile::Const, schedule, ..self.clone() })
+    }
+
+    /// Whether the collector is on this machine, as far as its address tells.
+    ///
+    /// # Errors
+    /// That its name has no address.
+    pub fn is_local(&self) -> Result<bool, String> {
+        Ok(self.watch()?.is_local())
+    }
+
     /// Waits until the collector has nothing in memory any more, where its books are all that is looked at.
     fn await_books(&self, watch: &Watch, mut wait: impl FnMut(Duration) -> bool) {
         let Some(admin) = watch.admin.as_ref().filter(|_| self.check == Check::None) else { return };

@@ -7,6 +7,7 @@
 //! * `local`: the same over sockets of this machine, where a full queue makes the sender wait;
 //! * `tls`: the same encrypted, to the collector that was meant and to no other;
 //! * `runs`: a run from plan to verdict: checks, thresholds, baselines, comparisons, overflow;
+//! * `search`: the limit of a receiver is found, or it is told why not; a sweep goes past it;
 //! * `report`: runs are told in every format as the golden files say, and judged by exit code;
 //! * `refusals`: bad input and broken plans have their own exit codes and one clear line.
 
@@ -20,6 +21,7 @@ mod claims {
     mod refusals;
     mod report;
     mod runs;
+    mod search;
     mod sending;
     mod sinks;
     mod stored;

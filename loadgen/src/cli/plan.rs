@@ -38,6 +38,13 @@ pub(super) struct PlanOptions {
     /// How many messages to send.
     #[arg(long, value_name = "N", value_parser = parse_count)]
     count: Option<u64>,
+    #[command(flatten)]
+    traffic: TrafficOptions,
+}
+
+/// What is sent, and how, whenever it is due.
+#[derive(Args, Clone)]
+pub(super) struct TrafficOptions {
     /// Size of each message in bytes: 200, 100-500, lognormal:300,0.5 or mix:64:7,570:4,1400:1.
     #[arg(long, default_value_t, conflicts_with = "corpus")]
     size: Sizes,
@@ -84,6 +91,39 @@ pub(super) struct PlanOptions {
 impl PlanOptions {
     /// These options without those that say nothing of `target`, where others of the same comparison may want them.
     pub(super) fn applicable(&self, target: &Target) -> Self {
+        Self { traffic: self.traffic.applicable(target), ..self.clone() }
+    }
+
+    /// The order to send this to `target`.
+    ///
+    /// # Errors
+    /// What does not go together, in words.
+    pub(super) fn order(&self, target: Target, watching: &WatchOptions) -> Result<Order, String> {
+        let rate = self.rate()?;
+        let duration = self.duration.unwrap_or(match (self.count, &self.profile) {
+            (Some(_), Profile::Const | Profile::Poisson) => DURATION_MAX,
+            _ => DURATION_DEFAULT,
+        });
+        let schedule = Schedule::new(self.profile.clone(), rate, duration, self.count, self.traffic.seed)?;
+        self.traffic.order(target, watching, rate, self.profile.clone(), schedule)
+    }
+
+    fn rate(&self) -> Result<Option<f64>, String> {
+        let profile = &self.profile;
+        match (profile, self.rate) {
+            (Profile::Const | Profile::Poisson, None) => Ok(Some(RATE_DEFAULT)),
+            (Profile::Const, Some(Rate::Max)) => Ok(None),
+            (Profile::Poisson, Some(Rate::Max)) => Err("--profile poisson needs a rate, not max".into()),
+            (Profile::Const | Profile::Poisson, Some(Rate::PerSecond(rate))) => Ok(Some(rate)),
+            (_, None) => Ok(None),
+            (_, Some(_)) => Err(format!("--profile {profile} has rates of its own: leave --rate out")),
+        }
+    }
+}
+
+impl TrafficOptions {
+    /// These options without those that say nothing of `target`, where others of the same comparison may want them.
+    pub(super) fn applicable(&self, target: &Target) -> Self {
         let mut options = self.clone();
         if target.transport != Transport::Tls {
             options.tls = TlsOptions::default();
@@ -100,22 +140,23 @@ impl PlanOptions {
         options
     }
 
-    /// The order to send this to `target`.
+    /// The order to send this to `target` when `schedule` says.
     ///
     /// # Errors
     /// What does not go together, in words.
-    pub(super) fn order(&self, target: Target, watching: &WatchOptions) -> Result<Order, String> {
-        let rate = self.rate()?;
-        let duration = self.duration.unwrap_or(match (self.count, &self.profile) {
-            (Some(_), Profile::Const | Profile::Poisson) => DURATION_MAX,
-            _ => DURATION_DEFAULT,
-        });
-        let schedule = Schedule::new(self.profile.clone(), rate, duration, self.count, self.seed)?;
+    pub(super) fn order(
+        &self,
+        target: Target,
+        watching: &WatchOptions,
+        rate: Option<f64>,
+        profile: Profile,
+        schedule: Schedule,
+    ) -> Result<Order, String> {
         let source = Source { addresses: self.source, ports: self.source_port };
         self.check_flows(&target, source)?;
         Ok(Order {
             rate,
-            profile: self.profile.clone(),
+            profile,
             schedule,
             flows: self.flows,
             threads: usize::from(self.threads),
@@ -139,18 +180,6 @@ impl PlanOptions {
             ui: watching.ui,
             target,
         })
-    }
-
-    fn rate(&self) -> Result<Option<f64>, String> {
-        let profile = &self.profile;
-        match (profile, self.rate) {
-            (Profile::Const | Profile::Poisson, None) => Ok(Some(RATE_DEFAULT)),
-            (Profile::Const, Some(Rate::Max)) => Ok(None),
-            (Profile::Poisson, Some(Rate::Max)) => Err("--profile poisson needs a rate, not max".into()),
-            (Profile::Const | Profile::Poisson, Some(Rate::PerSecond(rate))) => Ok(Some(rate)),
-            (_, None) => Ok(None),
-            (_, Some(_)) => Err(format!("--profile {profile} has rates of its own: leave --rate out")),
-        }
     }
 
     fn cpus(&self) -> Result<Vec<usize>, String> {

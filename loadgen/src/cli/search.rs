@@ -1,0 +1,294 @@
+//! `loadgen search`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::plan::TrafficOptions;
+use super::run::{perform, stop};
+use super::watch::WatchOptions;
+use super::{INVALID_RUN, PREFLIGHT_FAILED, RUNTIME_ERROR, USAGE};
+use crate::check::Check;
+use crate::report::Environment;
+use crate::run::Order;
+use crate::schedule::{DURATION_MAX, Profile, Schedule};
+use crate::search::trial::{arrived, judge};
+use crate::search::{Found, Goal, Kind, Limit, Preset, Record, SCHEMA, Search, Tried, Wanted, burst_goal};
+use crate::target::Target;
+use crate::values::{Rate, parse_count, parse_duration, parse_rate, parse_scaled};
+use crate::view::Mode;
+
+#[derive(Args)]
+pub(super) struct SearchArguments {
+    /// Where to send; see run.
+    target: Target,
+    /// What to search for: lossless, loss=0.5% (the greatest rate that loses no more) or burst (the most messages at once
+    /// that survive); may be given again. All three unless given, for streams lossless alone.
+    #[arg(long = "goal", value_name = "GOAL")]
+    goals: Vec<Aim>,
+    /// How thoroughly.
+    #[arg(long, value_enum, default_value_t)]
+    preset: Preset,
+    /// How long the deciding trials are, instead of the preset's time: what a buffer holds for so long counts as taken.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    trial: Option<Duration>,
+    /// Least rate to try, messages a second.
+    #[arg(long, value_name = "RATE", default_value = "100", value_parser = parse_per_second)]
+    min_rate: u64,
+    /// Greatest rate to try; what this sender sends at full speed unless given.
+    #[arg(long, value_name = "RATE", value_parser = parse_per_second)]
+    max_rate: Option<u64>,
+    /// Largest burst to try.
+    #[arg(long, value_name = "N", default_value = "1M", value_parser = parse_count)]
+    max_burst: u64,
+    #[command(flatten)]
+    traffic: TrafficOptions,
+    /// How arrival is checked; see run. Without it, the counters of the collector's sockets decide, here or by --admin.
+    #[arg(long, value_name = "CHECK", default_value_t)]
+    check: Check,
+    /// The collector's admin listener, HOST:PORT; known from --check admin.
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<String>,
+    /// The collector's process, where its port does not tell.
+    #[arg(long)]
+    pid: Option<u32>,
+    /// What has not come when nothing came for so long is lost.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
+    drain: Duration,
+    /// Write the search with all its trials to this file.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Do not tell of each trial.
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Something to search for.
+#[derive(Clone, Debug, PartialEq)]
+enum Aim {
+    Loss { name: String, ratio: f64 },
+    Burst,
+}
+
+impl FromStr for Aim {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let percent = |text| parse_scaled(text, &[("%", -2)]).filter(|ratio| *ratio > 0.0 && *ratio < 1.0);
+        match text.split_once('=') {
+            None if text == "lossless" => Ok(Self::Loss { name: text.into(), ratio: 0.0 }),
+            None if text == "burst" => Ok(Self::Burst),
+            Some(("loss", share)) => percent(share)
+                .map(|ratio| Self::Loss { name: format!("loss<={share}"), ratio })
+                .ok_or_else(|| format!("`{share}` is no share: write more than 0% and less than 100%, such as 0.5%")),
+            _ => Err("write lossless, loss=0.5% or burst".into()),
+        }
+    }
+}
+
+fn parse_per_second(text: &str) -> Result<u64, String> {
+    match parse_rate(text)? {
+        Rate::PerSecond(rate) if rate >= 1.0 => Ok(rate.round() as u64),
+        _ => Err("write messages a second, at least 1, such as 500, 200k or 1.5M".into()),
+    }
+}
+
+pub(super) fn execute(command: &SearchArguments) -> Result<u8, (u8, String)> {
+    let order = command.order().map_err(|error| (USAGE, error))?;
+    let stop = stop()?;
+    let mut trials = Trials { order: &order, stop: &stop, is_quiet: command.quiet, tried: Vec::new() };
+    let mut record = command.record(&order);
+    let searched = command.search(&mut trials, &mut record);
+    record.trials = trials.tried;
+    // What was found before it broke off is not lost.
+    let written = command.output.as_ref().map_or(Ok(()), |path| record.write(path));
+    searched?;
+    written.map_err(|error| (RUNTIME_ERROR, error))?;
+    let told = std::io::stdout().write_all(record.text().as_bytes());
+    told.map_err(|error| (RUNTIME_ERROR, format!("cannot write the result: {error}")))?;
+    Ok(code(&record))
+}
+
+/// A result that says less than was asked for is told by the exit code too.
+fn code(record: &Record) -> u8 {
+    let is_any = |limit| record.goals.iter().chain(&record.burst).any(|found| found.limit == limit);
+    if is_any(Limit::Unfinished) {
+        RUNTIME_ERROR
+    } else if record.goals.iter().any(|found| found.limit == Limit::Sender) {
+        INVALID_RUN
+    } else {
+        0
+    }
+}
+
+impl SearchArguments {
+    fn aims(&self) -> Vec<Aim> {
+        let lossless = Aim::Loss { name: "lossless".into(), ratio: 0.0 };
+        match &self.goals[..] {
+            [] if self.target.transport.is_stream() => vec![lossless],
+            [] => vec![lossless, Aim::Loss { name: "loss<=0.5%".into(), ratio: 0.005 }, Aim::Burst],
+            goals => goals.to_vec(),
+        }
+    }
+
+    /// The goals that are rates.
+    fn rates(&self) -> Vec<Goal> {
+        let goal = |aim: Aim| match aim {
+            Aim::Loss { name, ratio } => Some(self.lasting(self.preset.goal(&name, ratio))),
+            Aim::Burst => None,
+        };
+        self.aims().into_iter().filter_map(goal).collect()
+    }
+
+    /// `goal` with the trials that were asked for.
+    fn lasting(&self, goal: Goal) -> Goal {
+        let Some(seconds) = self.trial.map(|trial| trial.as_secs_f64()) else { return goal };
+        Goal {
+            initial_trial_seconds: goal.initial_trial_seconds.min(seconds),
+            final_trial_seconds: seconds,
+            sum_seconds: goal.sum_seconds / goal.final_trial_seconds * seconds,
+            ..goal
+        }
+    }
+
+    fn order(&self) -> Result<Order, String> {
+        let watching = WatchOptions {
+            check: self.check.clone(),
+            admin: self.admin.clone(),
+            pid: self.pid,
+            drain: self.drain,
+            ui: Mode::Quiet,
+        };
+        if self.max_rate.is_some_and(|most| most < self.min_rate) {
+            return Err(format!("--max-rate is less than --min-rate, which is {}", self.min_rate));
+        }
+        let schedule = Schedule::new(Profile::Const, None, Duration::from_secs(1), None, 0)?;
+        let order = self.traffic.order(self.target.clone(), &watching, None, Profile::Const, schedule)?;
+        let is_counted = order.check != Check::None || order.admin.is_some() || order.is_local()?;
+        if is_counted {
+            Ok(order)
+        } else {
+            Err(format!("nobody would tell what {} loses: add --check or --admin", order.target))
+        }
+    }
+
+    fn record(&self, order: &Order) -> Record {
+        Record {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION"),
+            command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+            target: self.target.to_string(),
+            started: jiff::Timestamp::now().to_string(),
+            preset: self.preset.name(),
+            plan: order.traffic(),
+            check: order.check.to_string(),
+            full_speed: None,
+            goals: Vec::new(),
+            burst: None,
+            trials: Vec::new(),
+            sentence: String::new(),
+            environment: Environment::here(),
+        }
+    }
+
+    /// Searches for one goal after the other, and writes down what is found.
+    fn search(&self, trials: &mut Trials<'_>, record: &mut Record) -> Result<(), (u8, String)> {
+        let goals = self.rates();
+        if !goals.is_empty() {
+            let most = match self.max_rate {
+                Some(most) => most,
+                None => {
+                    let (most, rate) = trials.full_speed(goals[0].initial_trial_seconds)?;
+                    record.full_speed = Some(rate);
+                    most
+                }
+            };
+            let search = trials.search(Search::new(goals.clone(), self.min_rate, most), Kind::Rate)?;
+            let found = goals.into_iter().zip(search.outcomes());
+            record.goals =
+                found.map(|(goal, outcome)| Found::new(goal, Kind::Rate, outcome, self.max_rate.is_some())).collect();
+        }
+        if self.aims().contains(&Aim::Burst) {
+            let search = trials.search(Search::new(vec![burst_goal()], 1, self.max_burst), Kind::Burst)?;
+            record.burst = Some(Found::new(burst_goal(), Kind::Burst, search.outcomes()[0], true));
+        }
+        let sentences = record.goals.iter().chain(&record.burst).map(|found| found.sentence.as_str());
+        record.sentence = sentences.collect::<Vec<_>>().join(". ");
+        Ok(())
+    }
+}
+
+/// The trials of a search.
+pub(super) struct Trials<'a> {
+    pub(super) order: &'a Order,
+    pub(super) stop: &'a AtomicBool,
+    pub(super) is_quiet: bool,
+    pub(super) tried: Vec<Tried>,
+}
+
+impl Trials<'_> {
+    /// What the sender sends when nothing holds it back, messages a second, whole and exact; it also touches all the collector's
+    /// memory.
+    pub(super) fn full_speed(&self, seconds: f64) -> Result<(u64, f64), (u8, String)> {
+        let report =
+            perform(&self.order.sending(None, Duration::from_secs_f64(seconds), None).map_err(usage)?, self.stop)?;
+        if arrived(&report) == 0 {
+            return Err((PREFLIGHT_FAILED, format!("nothing arrives: {}", report.ledger.sentence)));
+        }
+        self.tell(&format!("this sender sends {:.0} messages a second at full speed", report.achieved_rate));
+        Ok((report.achieved_rate as u64, report.achieved_rate))
+    }
+
+    /// Makes the trials that `search` wants.
+    pub(super) fn search(&mut self, mut search: Search, kind: Kind) -> Result<Search, (u8, String)> {
+        while let Some(Wanted { load, seconds }) = search.next() {
+            let order = match kind {
+                Kind::Rate => self.order.sending(Some(load as f64), Duration::from_secs_f64(seconds), None),
+                Kind::Burst => self.order.sending(None, DURATION_MAX, Some(load)),
+            };
+            let report = perform(&order.map_err(usage)?, self.stop)?;
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let (trial, tried) = judge(&report, kind, load, seconds).map_err(|error| (RUNTIME_ERROR, error))?;
+            let lost = if tried.lost == 0 { "nothing".into() } else { format!("{} of {}", tried.lost, tried.offered) };
+            let late = tried.invalid.as_ref().map_or("", |_| "; not offered in time");
+            self.tell(&match kind {
+                Kind::Rate => format!("{load} a second for {seconds:.1} s: lost {lost}{late}"),
+                Kind::Burst => format!("{load} at once: lost {lost}{late}"),
+            });
+            self.tried.push(tried);
+            search.record(trial);
+        }
+        Ok(search)
+    }
+
+    fn tell(&self, text: &str) {
+        if !self.is_quiet {
+            eprintln!("trial {}: {text}", self.tried.len() + 1);
+        }
+    }
+}
+
+fn usage(error: String) -> (u8, String) {
+    (USAGE, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn goals_are_read_and_others_are_told() {
+        assert_eq!("lossless".parse(), Ok(Aim::Loss { name: "lossless".into(), ratio: 0.0 }));
+        assert_eq!("loss=0.5%".parse(), Ok(Aim::Loss { name: "loss<=0.5%".into(), ratio: 0.005 }));
+        assert_eq!("burst".parse(), Ok(Aim::Burst));
+        for text in ["", "loss", "loss=", "loss=1", "loss=0%", "loss=100%", "loss=-1%", "bursts"] {
+            assert!(text.parse::<Aim>().is_err(), "{text}");
+        }
+    }
+}

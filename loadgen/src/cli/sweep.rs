@@ -1,0 +1,105 @@
+//! `loadgen sweep`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::plan::TrafficOptions;
+use super::run::{perform, stop};
+use super::search::Trials;
+use super::targets::Targets;
+use super::{RUNTIME_ERROR, USAGE};
+use crate::compare::turns;
+use crate::run::Order;
+use crate::schedule::{Profile, Schedule};
+use crate::search::{Kind, Preset, Search};
+use crate::sweep::{Points, SCHEMA, Step, Sweep};
+use crate::values::{Rate, parse_duration, parse_rate};
+
+/// The least rate of the search for the lossless one, messages a second.
+const SEARCH_FROM: u64 = 100;
+
+#[derive(Args)]
+pub(super) struct SweepArguments {
+    #[command(flatten)]
+    targets: Targets,
+    /// Rates, and shares of the lossless rate.
+    #[arg(long, value_name = "RATES", default_value = "10%-150%/10%")]
+    rates: Points,
+    /// The lossless rate, messages a second; unless given, it is searched for first, at the first target.
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    lossless: Option<Rate>,
+    /// How long to send at each rate.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    duration: Duration,
+    #[command(flatten)]
+    traffic: TrafficOptions,
+    /// Write all reports to this file.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(super) fn execute(command: &SweepArguments) -> Result<u8, (u8, String)> {
+    let orders = command.orders().map_err(|error| (USAGE, error))?;
+    let stop = stop()?;
+    let lossless_rate = command.lossless_rate(&orders[0], &stop)?;
+    let mut sweep = Sweep {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION"),
+        command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+        targets: command.targets.names(),
+        lossless_rate,
+        runs: Vec::new(),
+    };
+    let rates = command.rates.rates(lossless_rate.unwrap_or_default());
+    let turns = turns(orders.len(), rates.len() as u32);
+    for (number, target) in turns.iter().enumerate() {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let rate = rates[number / orders.len()];
+        eprintln!("run {} of {}: {} at {rate:.0} a second", number + 1, turns.len(), orders[*target].target);
+        let order = orders[*target].sending(Some(rate), command.duration, None).map_err(|error| (USAGE, error))?;
+        let run = perform(&order, &stop)?;
+        sweep.runs.push(Step { target: *target, rate, run });
+        // After each: what has been measured is not lost with what comes.
+        command.output.as_ref().map_or(Ok(()), |path| sweep.write(path)).map_err(|error| (RUNTIME_ERROR, error))?;
+    }
+    let told = std::io::stdout().write_all(sweep.text().as_bytes());
+    told.map_err(|error| (RUNTIME_ERROR, format!("cannot write the result: {error}")))?;
+    // Loss, and a sender that cannot go on, are what is looked for here.
+    let is_broken = |step: &Step| step.run.check_failed.is_some();
+    Ok(if stop.load(Ordering::Relaxed) || sweep.runs.iter().any(is_broken) { RUNTIME_ERROR } else { 0 })
+}
+
+impl SweepArguments {
+    fn orders(&self) -> Result<Vec<Order>, String> {
+        let schedule = Schedule::new(Profile::Const, None, self.duration, None, 0)?;
+        let order = |(target, watching)| {
+            let traffic = self.traffic.applicable(&target);
+            traffic.order(target, &watching, None, Profile::Const, schedule.clone())
+        };
+        self.targets.watched()?.into_iter().map(order).collect()
+    }
+
+    /// What the first target keeps up with: as it was given, or as a quick search finds it.
+    fn lossless_rate(&self, order: &Order, stop: &AtomicBool) -> Result<Option<f64>, (u8, String)> {
+        match self.lossless {
+            Some(Rate::PerSecond(rate)) => return Ok(Some(rate)),
+            Some(Rate::Max) => return Err((USAGE, "--lossless is a rate, such as 200k, not max".into())),
+            None if !self.rates.are_relative() => return Ok(None),
+            None => {}
+        }
+        let goal = Preset::Quick.goal("lossless", 0.0);
+        let mut trials = Trials { order, stop, is_quiet: false, tried: Vec::new() };
+        let (most, _) = trials.full_speed(goal.initial_trial_seconds)?;
+        let search = trials.search(Search::new(vec![goal], SEARCH_FROM, most), Kind::Rate)?;
+        match search.outcomes()[0].bounds.lower {
+            Some(lower) => Ok(Some(lower as f64)),
+            None => Err((RUNTIME_ERROR, "no lossless rate was found: name one by --lossless".into())),
+        }
+    }
+}

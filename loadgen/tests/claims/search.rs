@@ -1,0 +1,95 @@
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use super::support::{loadgen, read_report, text};
+
+/// A receiver that looks into its socket of 64,000 B twenty times a second, and what it is called.
+struct SlowSink(Child, String);
+
+impl SlowSink {
+    fn start() -> Self {
+        let mut sink = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+            .args(["sink", "udp://127.0.0.1:0", "--discard", "--tick", "50ms", "--buffer", "64k"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(sink.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address = line.split("udp://").nth(1).unwrap().split(',').next().unwrap();
+        Self(sink, format!("udp://{address}"))
+    }
+}
+
+impl Drop for SlowSink {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn number(value: &Value, field: &str) -> f64 {
+    value[field].as_f64().unwrap_or_else(|| panic!("{field}: {value}"))
+}
+
+/// Trials of `kind` at the load that `found` has as `bound`: how many, and how many of them lost something.
+fn tried(record: &Value, kind: &str, found: &Value, bound: &str) -> (usize, usize) {
+    let trials = record["trials"].as_array().unwrap().iter();
+    let at: Vec<_> = trials.filter(|trial| trial["kind"] == kind && trial["load"] == found[bound]).collect();
+    (at.len(), at.iter().filter(|trial| trial["lost"] != 0).count())
+}
+
+#[test]
+fn the_greatest_rate_and_the_largest_burst_of_a_real_receiver_are_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("search.json");
+    let sink = SlowSink::start();
+    let goals =
+        ["--goal", "lossless", "--goal", "burst", "--max-rate", "20k", "--max-burst", "10k", "--trial", "250ms"];
+    let output = loadgen(&[&["search", &sink.1], &goals[..], &["-o", path.to_str().unwrap()]].concat());
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{output:?}");
+    let record = read_report(&path);
+    assert_eq!(record["schema"], "loadgen.search/1");
+    let (rate, burst) = (&record["goals"][0], &record["burst"]);
+    // A socket of 64,000 B, which the kernel doubles, holds about a hundred messages of 200 B (truesize); on a busy machine the
+    // receiver looks into it later.
+    for (kind, found, width, range) in [("rate", rate, 0.01, 200.0..=2_200.0), ("burst", burst, 0.05, 50.0..=250.0)] {
+        let (lower, upper) = (number(found, "lower"), number(found, "upper"));
+        assert!((upper - lower) / upper <= width && range.contains(&lower), "{kind}: {lower} {upper}");
+        let (trials, lossy) = tried(&record, kind, found, "lower");
+        assert!(trials >= 2 && 2 * lossy <= trials, "{kind}: {lossy} of {trials} at {lower}");
+        let (trials, lossy) = tried(&record, kind, found, "upper");
+        assert!(trials >= 2 && 2 * lossy > trials, "{kind}: {lossy} of {trials} at {upper}");
+    }
+    let told = text(&output.stdout);
+    assert!(told.contains("lose nothing in 0.25 s") && told.contains("a burst of"), "{told}");
+}
+
+#[test]
+fn a_sweep_shows_where_loss_begins() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sweep.json");
+    let sink = SlowSink::start();
+    let rates = ["--rates", "100,10k", "--duration", "500ms"];
+    let output = loadgen(&[&["sweep", &sink.1], &rates[..], &["-o", path.to_str().unwrap()]].concat());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let sweep = read_report(&path);
+    let lost: Vec<_> = sweep["runs"].as_array().unwrap().iter().map(|step| &step["run"]["counted_lost"]).collect();
+    assert_eq!((sweep["schema"].as_str(), lost.len(), lost[0]), (Some("loadgen.sweep/1"), 2, &0.into()));
+    assert!(lost[1].as_u64().unwrap() > 1_000, "{lost:?}");
+}
+
+#[test]
+fn a_search_that_cannot_be_is_refused() {
+    let refused = |arguments: &[&str], code, why: &str| {
+        let output = loadgen(&[&["search"], arguments].concat());
+        let told = text(&output.stderr);
+        assert!(output.status.code() == Some(code) && told.contains(why), "{arguments:?}: {output:?}");
+    };
+    refused(&["udp://192.0.2.1:514"], 2, "nobody would tell what udp://192.0.2.1:514 loses: add --check or --admin");
+    refused(&["udp://127.0.0.1:9", "--min-rate", "2k", "--max-rate", "1k"], 2, "--max-rate is less than --min-rate");
+    refused(&["udp://127.0.0.1:9", "--goal", "loss=200%"], 2, "is no share");
+    // The discard port (RFC 863), at which nobody listens.
+    refused(&["udp://127.0.0.1:9"], 3, "nothing arrives");
+}
