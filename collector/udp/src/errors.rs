@@ -4,10 +4,12 @@
 //! datagram for each time it hears it.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd};
 
-use super::sockopt::set_int;
+use socket2::{Domain, SockRef};
+
+use super::sockopt::{set_int, set_words};
 
 /// One error about a datagram that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,15 +36,35 @@ pub enum Origin {
 }
 
 /// Has the kernel queue errors about what this socket sends. They count against its receive buffer: what does not fit is
-/// forgotten.
+/// forgotten. For UDP, ICMP and raw sockets, and, since Linux 5.11, for a TCP socket until it is connected.
 ///
 /// # Errors
 /// What setsockopt(2) says.
-pub fn queue_send_errors(socket: &UdpSocket) -> io::Result<()> {
-    if socket.local_addr()?.is_ipv4() {
+pub fn queue_send_errors(socket: &impl AsFd) -> io::Result<()> {
+    if SockRef::from(socket).domain()? == Domain::IPV4 {
         set_int(socket.as_fd(), libc::IPPROTO_IP, libc::IP_RECVERR, 1)
     } else {
         set_int(socket.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)
+    }
+}
+
+/// Has a raw ICMP socket (raw(7)) get echo replies alone. It would get every ICMP message of its peers, and under a storm of
+/// them have no room for what it asked for.
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub fn hear_echo_replies_alone(socket: &impl AsFd) -> io::Result<()> {
+    /// include/uapi/linux/icmp.h and icmpv6.h; not in libc. A bit set is a type that is not passed on.
+    const ICMP_FILTER: libc::c_int = 1;
+    const ICMPV6_FILTER: libc::c_int = 1;
+    const ECHO_REPLY: u32 = 0;
+    const ECHO_REPLY_6: u32 = 129;
+    if SockRef::from(socket).domain()? == Domain::IPV4 {
+        set_words(socket.as_fd(), libc::SOL_RAW, ICMP_FILTER, &[!(1 << ECHO_REPLY)])
+    } else {
+        let mut types = [u32::MAX; 8];
+        types[ECHO_REPLY_6 as usize / 32] &= !(1 << (ECHO_REPLY_6 % 32));
+        set_words(socket.as_fd(), libc::IPPROTO_ICMPV6, ICMPV6_FILTER, &types)
     }
 }
 
@@ -53,7 +75,7 @@ const CONTROL_WORDS: usize = 16;
 ///
 /// # Errors
 /// What recvmsg(2) says, but for EAGAIN and EINTR.
-pub fn take_send_error(socket: &UdpSocket) -> io::Result<Option<SendError>> {
+pub fn take_send_error(socket: &impl AsFd) -> io::Result<Option<SendError>> {
     let mut control = [0u64; CONTROL_WORDS];
     // SAFETY: all-zero bytes are a valid msghdr (null pointers, no flags).
     let mut header = unsafe { std::mem::zeroed::<libc::msghdr>() };
@@ -62,8 +84,9 @@ pub fn take_send_error(socket: &UdpSocket) -> io::Result<Option<SendError>> {
         header.msg_controllen = size_of_val(&control);
         // SAFETY: the header holds no name and no iovec, and a control buffer that is as long as it says and lives through
         // the call.
-        let result =
-            unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT) };
+        let result = unsafe {
+            libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut header, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT)
+        };
         if result >= 0 {
             let words = header.msg_controllen / size_of::<u64>();
             return Ok(Some(read_error(&control[..words.min(CONTROL_WORDS)])));

@@ -8,6 +8,7 @@
 //! * [`Steering`]: which socket of a group a datagram goes to;
 //! * [`SendBatch`]: many datagrams a call, the other way;
 //! * [`queue_send_errors`] and [`take_send_error`]: what the network says about datagrams that were sent;
+//!   [`hear_echo_replies_alone`]: and what it says when asked;
 //! * [`activated_sockets`], [`become_user`]: ports that take a privilege, without keeping it;
 //! * [`thread`]: processors and priorities of the calling thread;
 //! * [`clock`]: wall clock and boot-time clock;
@@ -26,7 +27,7 @@ mod steering;
 pub mod thread;
 
 pub use activation::activated_sockets;
-pub use errors::{Origin, SendError, queue_send_errors, take_send_error};
+pub use errors::{Origin, SendError, hear_echo_replies_alone, queue_send_errors, take_send_error};
 pub use privilege::{become_user, group_id};
 pub use receive::{DATAGRAM_BYTES_MAX, ReceiveRing, Received};
 pub use send::{SEGMENTS_MAX, SendBatch};

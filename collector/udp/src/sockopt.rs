@@ -8,14 +8,22 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// # Errors
 /// What setsockopt(2) says.
 pub(crate) fn set_int(socket: BorrowedFd<'_>, level: i32, option: i32, value: i32) -> io::Result<()> {
-    // SAFETY: the pointer and length describe `value`, which lives through the call; the descriptor is borrowed.
+    set_words(socket, level, option, &[value as u32])
+}
+
+/// Sets an option that is an array of words.
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub(crate) fn set_words(socket: BorrowedFd<'_>, level: i32, option: i32, words: &[u32]) -> io::Result<()> {
+    // SAFETY: the pointer and length describe `words`, which live through the call; the descriptor is borrowed.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             level,
             option,
-            (&raw const value).cast(),
-            size_of_val(&value) as libc::socklen_t,
+            words.as_ptr().cast(),
+            size_of_val(words) as libc::socklen_t,
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
