@@ -17,11 +17,14 @@
 //! * [`report`]: what became of a run, as `run.json`; [`report::judged`]: as Markdown, CSV or JUnit XML;
 //! * [`figures`]: what is told of a run, by name and unit; [`threshold`] and [`baseline`]: what it must keep; pure;
 //! * [`compare`]: runs side by side; [`search`]: the greatest load that a collector keeps up with; [`sweep`]: what happens
-//!   below and above it.
+//!   below and above it;
+//! * [`icmp`]: what the network says of what it did not deliver.
 
 #![forbid(unsafe_code)]
 
 pub mod cli;
+
+pub mod icmp;
 
 pub mod message;
 pub mod tag;

@@ -12,7 +12,9 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use logboom_udp::{Origin, SendBatch, queue_send_errors, take_send_error};
+use logboom_udp::{SendBatch, queue_send_errors, take_send_error};
+
+use crate::icmp::Icmp;
 
 pub mod connection;
 pub mod queued;
@@ -104,20 +106,6 @@ impl Trouble {
     pub fn answers(&self) -> u64 {
         self.icmp.values().sum()
     }
-}
-
-/// What an answer says (RFC 792, RFC 4443); `None` when it was no answer of the network.
-const fn told(origin: Origin) -> Option<&'static str> {
-    Some(match origin {
-        Origin::Local => return None,
-        Origin::Icmp(3, 3) | Origin::Icmp6(1, 4) => "port_unreachable",
-        Origin::Icmp(3, 0) | Origin::Icmp6(1, 0) => "network_unreachable",
-        Origin::Icmp(3, 1) | Origin::Icmp6(1, 3) => "host_unreachable",
-        Origin::Icmp(3, 4) | Origin::Icmp6(2, _) => "too_big",
-        Origin::Icmp(3, 9 | 10 | 13) | Origin::Icmp6(1, 1) => "prohibited",
-        Origin::Icmp(11, _) | Origin::Icmp6(3, _) => "time_exceeded",
-        Origin::Icmp(..) | Origin::Icmp6(..) => "other",
-    })
 }
 
 /// The flows of a sending thread.
@@ -359,8 +347,8 @@ impl Stream {
 fn take_answers(socket: &UdpSocket, trouble: &mut Trouble) -> u32 {
     let mut answers = 0;
     while let Ok(Some(error)) = take_send_error(socket) {
-        if let Some(told) = told(error.origin) {
-            *trouble.icmp.entry(told).or_default() += 1;
+        if let Some(icmp) = Icmp::of(error.origin) {
+            *trouble.icmp.entry(icmp.name()).or_default() += 1;
         }
         answers += 1;
     }
