@@ -10,6 +10,7 @@ use crate::report::Verdict;
 mod compare;
 mod judging;
 mod plan;
+mod probe;
 mod report;
 mod run;
 mod search;
@@ -59,6 +60,8 @@ enum Command {
     Verify(verify::Verify),
     /// Show runs side by side, judge them by thresholds, and compare them with an older one.
     Report(report::ReportArguments),
+    /// Find out whether a target can be reached: machine, port, largest datagram, path; and say what that means.
+    Probe(probe::ProbeArguments),
     /// Print shell completions.
     Completions {
         /// For which shell.
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Search(command) => search::execute(&command),
         Command::Sweep(command) => sweep::execute(&command),
         Command::Report(command) => report::execute(&command),
+        Command::Probe(command) => probe::execute(&command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "loadgen", &mut io::stdout());
             Ok(0)

@@ -18,13 +18,15 @@
 //! * [`figures`]: what is told of a run, by name and unit; [`threshold`] and [`baseline`]: what it must keep; pure;
 //! * [`compare`]: runs side by side; [`search`]: the greatest load that a collector keeps up with; [`sweep`]: what happens
 //!   below and above it;
-//! * [`icmp`]: what the network says of what it did not deliver.
+//! * [`probe`]: whether a target can be reached, and what is on the way; [`icmp`]: what the network says of what it did not
+//!   deliver.
 
 #![forbid(unsafe_code)]
 
 pub mod cli;
 
 pub mod icmp;
+pub mod probe;
 
 pub mod message;
 pub mod tag;

@@ -9,6 +9,7 @@
 //! * `runs`: a run from plan to verdict: checks, thresholds, baselines, comparisons, overflow;
 //! * `search`: the limit of a receiver is found, or it is told why not; a sweep goes past it;
 //! * `report`: runs are told in every format as the golden files say, and judged by exit code;
+//! * `probe`: whether a target can be reached, on this machine (a network between: `ci/probe`);
 //! * `refusals`: bad input and broken plans have their own exit codes and one clear line.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -18,6 +19,7 @@ mod claims {
 
     mod delivery;
     mod local;
+    mod probe;
     mod refusals;
     mod report;
     mod runs;

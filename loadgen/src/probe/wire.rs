@@ -1,0 +1,148 @@
+//! One packet out, what comes back: the sockets of a probe.
+
+use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use logboom_udp::{queue_send_errors, take_send_error};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::answer::Answer;
+
+/// Longest packet that is read whole, bytes: no IP packet is longer.
+const PACKET_BYTES_MAX: usize = 1 << 16;
+
+/// Both ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    pub(super) target: SocketAddr,
+    /// The address that is sent from, if it is known.
+    pub(super) own: Option<IpAddr>,
+}
+
+impl Ends {
+    pub(super) fn domain(&self) -> Domain {
+        Domain::for_address(self.target)
+    }
+
+    /// Another port of the target; 0 for what has no ports.
+    pub(super) fn at_port(&self, port: u16) -> SocketAddr {
+        let mut address = self.target;
+        address.set_port(port);
+        address
+    }
+
+    fn refused(error: &io::Error) -> Answer {
+        Answer::refused(error.raw_os_error().unwrap_or(0), 0)
+    }
+
+    /// Sends a packet and waits until `until` for what comes back. `is_reply` says whether what was read is the answer.
+    pub(super) fn ask(
+        &self,
+        socket: &Socket,
+        (packet, to): (&[u8], SocketAddr),
+        is_reply: impl Fn(&[u8]) -> bool,
+        until: Instant,
+    ) -> Answer {
+        forget(socket);
+        if let Err(error) = socket.send_to(packet, &to.into()) {
+            return self.queued(socket).unwrap_or_else(|| Self::refused(&error));
+        }
+        self.hear(socket, is_reply, until)
+    }
+
+    /// Waits for an answer to what was sent.
+    pub(super) fn hear(&self, socket: &Socket, is_reply: impl Fn(&[u8]) -> bool, until: Instant) -> Answer {
+        let mut buffer = vec![0; PACKET_BYTES_MAX];
+        loop {
+            if let Some(answer) = self.queued(socket) {
+                return answer;
+            }
+            match (&*socket).read(&mut buffer) {
+                Ok(bytes) if is_reply(&buffer[..bytes]) => return Answer::Reply,
+                // Somebody else's, or an error that stands in the queue too.
+                Ok(_) | Err(_) if Instant::now() >= until => return Answer::Silent,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let _ = wait(socket, PollFlags::IN, until);
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+
+    /// Connects to a port of the target, and says nothing; `hops` is how many routers may pass it on.
+    pub(super) fn connect(&self, port: u16, hops: Option<u8>, until: Instant) -> io::Result<Answer> {
+        let socket = open(self.domain(), Type::STREAM, Protocol::TCP)?;
+        if let Some(hops) = hops {
+            set_hops(&socket, hops)?;
+        }
+        match socket.connect(&self.at_port(port).into()) {
+            Ok(()) => return Ok(Answer::Reply),
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(Answer::Reset),
+            Err(error) => return Ok(Self::refused(&error)),
+        }
+        if !wait(&socket, PollFlags::OUT, until)? {
+            return Ok(Answer::Silent);
+        }
+        // An ICMP error stands in the queue (since Linux 5.11), a reset does not.
+        Ok(match (self.queued(&socket), socket.take_error()?) {
+            (Some(answer), _) => answer,
+            (None, None) => Answer::Reply,
+            (None, Some(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Answer::Reset,
+            (None, Some(error)) => Self::refused(&error),
+        })
+    }
+
+    fn queued(&self, socket: &Socket) -> Option<Answer> {
+        let error = take_send_error(socket).ok().flatten()?;
+        Some(Answer::of(&error, self.target.ip(), self.own))
+    }
+}
+
+/// A socket that never waits, and has errors about what it sends queued.
+pub(super) fn open(domain: Domain, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(domain, kind, Some(protocol))?;
+    socket.set_nonblocking(true)?;
+    queue_send_errors(&socket)?;
+    Ok(socket)
+}
+
+/// Drops answers to earlier packets.
+fn forget(socket: &Socket) {
+    while let Ok(Some(_)) = take_send_error(socket) {}
+    let _ = socket.take_error();
+}
+
+/// How many routers may pass on what the socket sends (RFC 791 section 3.2: time to live; RFC 8200 section 3: hop limit).
+pub(super) fn set_hops(socket: &Socket, hops: u8) -> io::Result<()> {
+    match socket.domain()? {
+        Domain::IPV4 => socket.set_ttl_v4(hops.into()),
+        _ => socket.set_unicast_hops_v6(hops.into()),
+    }
+}
+
+/// No router may cut what the socket sends, and the kernel forgets what it knows of the path (IP_PMTUDISC_PROBE, ip(7)).
+pub(super) fn forbid_fragments(socket: &Socket) -> io::Result<()> {
+    match socket.domain()? {
+        Domain::IPV4 => set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::PROBE)?,
+        _ => set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::PROBE)?,
+    }
+    Ok(())
+}
+
+/// Waits for an event or an error; whether there was one before `until`.
+fn wait(socket: &Socket, event: PollFlags, until: Instant) -> io::Result<bool> {
+    loop {
+        // Rounded up, so that what is waited for is not asked for again and again in the last fraction.
+        let left = until.saturating_duration_since(Instant::now()) + Duration::from_micros(1);
+        let left = Timespec::try_from(left).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(socket, event)], Some(&left)) {
+            Ok(events) => return Ok(events > 0),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
