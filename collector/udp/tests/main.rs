@@ -2,13 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::io;
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use logboom_udp::{
-    Origin, ReceiveRing, ReceiveSocket, SendBatch, SendError, Steering, bind_group, clock, queue_send_errors,
-    stamp_arrivals, take_send_error, thread,
+    Origin, ReceiveRing, ReceiveSocket, SendBatch, SendError, Steering, bind_group, clock, hear_echo_replies_alone,
+    queue_send_errors, stamp_arrivals, take_send_error, thread,
 };
+use socket2::{Domain, Protocol, Socket, Type};
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -304,6 +305,32 @@ fn a_port_where_nobody_listens_is_told_for_each_datagram_and_swallows_none() {
         }
         let unreachable = SendError { errno: 111, origin: told, mtu_bytes: 0, offender: Some(closed.ip()) }; // ECONNREFUSED
         assert_eq!(errors, vec![unreachable; 5]);
+    }
+}
+
+#[test]
+fn a_raw_socket_hears_the_reply_and_not_the_request() {
+    // On the loopback interface it would get its own request first. An IPv4 header of 20 B comes with the reply (raw(7)).
+    let requests: [(IpAddr, Protocol, [u8; 8], usize, u8); 2] = [
+        ([127, 0, 0, 1].into(), Protocol::ICMPV4, [8, 0, 0xf7, 0xff, 0, 0, 0, 0], 20, 0),
+        (std::net::Ipv6Addr::LOCALHOST.into(), Protocol::ICMPV6, [128, 0, 0, 0, 0, 0, 0, 0], 0, 129),
+    ];
+    for (host, protocol, request, header_bytes, reply) in requests {
+        let to = SocketAddr::new(host, 0);
+        let Ok(socket) = Socket::new(Domain::for_address(to), Type::RAW, Some(protocol)) else {
+            return; // It takes CAP_NET_RAW.
+        };
+        hear_echo_replies_alone(&socket).unwrap();
+        socket.connect(&to.into()).unwrap();
+        socket.send(&request).unwrap();
+        let mut packet = [0; 100];
+        loop {
+            let bytes = (&socket).read(&mut packet).unwrap();
+            assert_eq!(packet[header_bytes], reply);
+            if bytes == header_bytes + request.len() {
+                break; // Others ask with more text.
+            }
+        }
     }
 }
 

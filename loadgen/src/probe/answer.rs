@@ -1,6 +1,7 @@
 //! What became of one packet, whatever it was.
 
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
 
 use logboom_udp::SendError;
@@ -95,13 +96,19 @@ impl Answer {
     }
 }
 
+/// An error without its number.
+pub(super) fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error").map_or(&*text, |(words, _)| words).to_owned()
+}
+
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reply => f.write_str("a reply"),
             Self::Reset => f.write_str("a reset"),
             Self::Undelivered { why, by, .. } => write!(f, "{by} says: {}", why.words()),
-            Self::Failed(errno) => std::io::Error::from_raw_os_error(*errno).fmt(f),
+            Self::Failed(errno) => f.write_str(&words(&io::Error::from_raw_os_error(*errno))),
             Self::Silent => f.write_str("silence"),
         }
     }

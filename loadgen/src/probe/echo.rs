@@ -8,7 +8,7 @@ use logboom_udp::hear_echo_replies_alone;
 use serde::Serialize;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::answer::Answer;
+use super::answer::{Answer, words};
 use super::wire::{Ends, forbid_fragments, open, set_hops};
 
 /// Header of ICMP echo, bytes (RFC 792 page 14, RFC 4443 section 4.1).
@@ -47,7 +47,7 @@ impl NotPermitted {
             Way::IcmpRaw => "setcap cap_net_raw+ep $(command -v loadgen), or run as root",
             Way::TcpConnect => "",
         };
-        Self { way, why: why.to_string(), remedy }
+        Self { way, why: words(why), remedy }
     }
 }
 

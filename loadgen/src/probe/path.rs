@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(ends(&[&router, &silent, &silent, &silent, &silent, &silent], true), None, "the target is there");
         assert_eq!(ends(&[&router; 9], true), Some(End::HopsMax));
         assert_eq!(ends(&[&silent; 9], true), Some(End::Silent));
-        assert_eq!(end(&[router.clone()], 9, Known::default(), PATH_TIME), Some(End::TimeMax));
+        assert_eq!(end(std::slice::from_ref(&router), 9, Known::default(), PATH_TIME), Some(End::TimeMax));
         let refused_by = router.address;
         assert_eq!(end(&[router], 9, Known { is_up: false, refused_by }, AT_ONCE), Some(End::Refused));
         assert_eq!(end(&[silent], 9, Known { is_up: false, refused_by: None }, AT_ONCE), None);

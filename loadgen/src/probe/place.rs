@@ -1,6 +1,6 @@
 //! What is probed: `HOST`, `HOST:PORT`, or a URL as `run` takes it.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -125,9 +125,12 @@ impl Place {
     }
 }
 
-/// An IPv4 address that is written as an IPv6 one is reached by IPv4 (RFC 4291 section 2.5.5.2).
+/// An IPv4 address that is written as an IPv6 one is reached by IPv4 (RFC 4291 section 2.5.5.2), and the unspecified one is this
+/// machine (connect(2)).
 fn plain(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), address.port()),
         ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
         IpAddr::V6(_) => address,
     }
@@ -204,6 +207,8 @@ mod tests {
     fn addresses_are_resolved_and_the_family_chooses() {
         let place: Place = "[::ffff:127.0.0.1]:9".parse().unwrap();
         assert_eq!(place.resolve(), Ok(vec!["127.0.0.1:9".parse().unwrap()]));
+        let this_machine: Place = "[::]:9".parse().unwrap();
+        assert_eq!(this_machine.resolve(), Ok(vec!["[::1]:9".parse().unwrap()]));
         let addresses = ["[::1]:9", "127.0.0.1:9"].map(|address| address.parse().unwrap());
         assert_eq!(Family::Any.choose(&addresses), Ok(addresses[0]));
         assert_eq!(Family::V4.choose(&addresses), Ok(addresses[1]));

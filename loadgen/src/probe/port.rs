@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use socket2::{Protocol, Type};
 
-use super::answer::{Answer, By};
+use super::answer::{Answer, By, words};
 use super::wire::{Ends, open};
 use crate::icmp::Icmp;
 use crate::observe::collector::{Answer as Told, Books};
@@ -93,8 +93,8 @@ impl Port {
             (Answer::Reset, _) => (State::Closed, true, "the target refused the connection (RST)".into()),
             (Answer::Undelivered { why, by, .. }, _) => undelivered(why, by, target),
             (Answer::Failed(errno), _) => {
-                let error = io::Error::from_raw_os_error(errno);
-                (State::NotAsked, false, format!("this machine could not send: {error}"))
+                let why = words(&io::Error::from_raw_os_error(errno));
+                (State::NotAsked, false, format!("this machine could not send: {why}"))
             }
             (Answer::Silent, Transport::Udp) => {
                 (State::Silent, false, format!("no answer to {} datagrams", answers.len()))
@@ -170,17 +170,19 @@ fn undelivered(why: Icmp, by: By, target: IpAddr) -> (State, bool, String) {
             true,
             format!("ICMP {words}, but from {by} and not from the target: a firewall rejects it"),
         ),
-        (Icmp::Prohibited, By::Here) => {
-            (State::Filtered, true, "this machine forbids to send there (a firewall or a prohibit route)".into())
-        }
-        (Icmp::Prohibited, _) => (State::Filtered, true, format!("ICMP from {by}: {words}")),
+        (Icmp::Prohibited, By::Here) => (
+            State::Filtered,
+            true,
+            "this machine does not let it out: a firewall, a prohibit route, or a broadcast address".into(),
+        ),
+        (Icmp::Prohibited, _) => (State::Filtered, true, format!("it says by ICMP: {words}")),
         (Icmp::HostUnreachable, By::Here) => {
             (State::Unreachable, true, "this machine finds no such neighbour, or has an unreachable route".into())
         }
         (Icmp::NetworkUnreachable, By::Here) => {
             (State::Unreachable, true, "this machine has no route there, or one that drops".into())
         }
-        _ => (State::Unreachable, true, format!("ICMP from {by}: {words}")),
+        _ => (State::Unreachable, true, format!("{by} says by ICMP: {words}")),
     }
 }
 

@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde::Serialize;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::answer::words;
+
 /// What datagrams to the target would carry, and where they leave.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Source {
@@ -34,7 +36,7 @@ impl Source {
         let mut source = Self { ports: local_ports(), ..Self::default() };
         match connect(target) {
             Ok(own) => (source.address, source.port) = (Some(own.ip()), Some(own.port())),
-            Err(error) => source.error = Some(error.to_string()),
+            Err(error) => source.error = Some(words(&error)),
         }
         let Ok(Some(route)) = query(route_request(target.ip())).map(|reply| Route::read(&reply)) else {
             return source;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::answer::By;
+use super::answer::{Answer, By};
 use super::echo::{Echo, NotPermitted, Way};
 use super::mtu::Mtu;
 use super::path::{End, Hop, Path};
@@ -120,23 +120,21 @@ const fn way(way: Way) -> &'static str {
 
 fn echo(echo: &Echo) -> Vec<Line> {
     let mut text = match echo.way {
-        None => "not asked: no way is permitted or promising".to_owned(),
+        None => "no way to ask: ICMP is not permitted, and no TCP port has answered".to_owned(),
         Some(found) => format!("{}: {} of {} answered", way(found), echo.received, echo.sent),
     };
     if let Some(rtt) = echo.rtt_ms {
         let _ = write!(text, "; round trip min {} median {} max {} ms", ms(rtt.min), ms(rtt.median), ms(rtt.max));
     }
-    if let Some(failure) = echo.failure {
+    if let Some(failure) = echo.failure.filter(|failure| *failure != Answer::Silent) {
         let _ = write!(text, "; {failure}");
     }
     if echo.icmp_unanswered {
         text += "; ICMP echo was not answered: it is blocked somewhere";
     }
     let mut lines = vec![line("echo", text)];
-    let is_way_icmp = matches!(echo.way, Some(Way::IcmpDatagram | Way::IcmpRaw)) || echo.icmp_unanswered;
     for NotPermitted { way: closed, why, remedy } in &echo.not_permitted {
-        let needed = if is_way_icmp { "" } else { "could not be used: " };
-        lines.push(line("", format!("{needed}{}: {why}; to permit it: {remedy}", way(*closed))));
+        lines.push(line("", format!("not permitted: {} ({why}); what permits it: {remedy}", way(*closed))));
     }
     lines
 }
@@ -156,7 +154,7 @@ fn state(port: &Port) -> String {
 
 fn port(port: &Port, probe: &Probe) -> Vec<Line> {
     let label = format!("{} {}", port.transport.name(), probe.target.port);
-    let mut lines = vec![line(&label, format!("{} ({})", state(port), port.evidence))];
+    let mut lines = vec![line(&label, format!("{}; {}", state(port), port.evidence))];
     if let Some(holder) = &port.holder {
         lines.push(line(
             "",
@@ -269,4 +267,116 @@ pub fn sentence(probe: &Probe) -> String {
 /// Milliseconds with as many digits as say something.
 fn ms(ms: f64) -> String {
     if ms < 10.0 { format!("{ms:.3}") } else { format!("{ms:.1}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::time::Duration;
+
+    use super::super::path::Packet;
+    use super::super::{Name, Plan, host};
+    use super::*;
+    use crate::icmp::Icmp;
+
+    const TARGET: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 3, 1));
+    const ROUTER: By = By::Address(IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 2, 2)));
+
+    const PARTS: [Part; 7] = [Part::Name, Part::Source, Part::Echo, Part::Ports, Part::Mtu, Part::Path, Part::Verdict];
+
+    /// A probe of UDP and TCP, of which the ports answered so.
+    fn probe(udp: Answer, tcp: Answer) -> Probe {
+        let plan = Plan {
+            place: "collector.example".parse().unwrap(),
+            family: super::super::place::Family::Any,
+            count: 1,
+            interval: Duration::ZERO,
+            timeout: Duration::ZERO,
+            hops: 30,
+            sends: true,
+            admin: None,
+        };
+        let name = Name { addresses: vec![TARGET], used: Some(TARGET), took_ms: 0.25, error: None };
+        let mut probe = Probe::begin(&plan, vec![], name);
+        let took = Duration::from_micros(40_512);
+        probe.echo = Some(Echo::of(Some(Way::IcmpRaw), TARGET, &[(tcp, took)]));
+        probe.ports = vec![Port::of(Transport::Udp, TARGET, &[udp]), Port::of(Transport::Tcp, TARGET, &[tcp])];
+        probe.host = Some(host(TARGET, &[udp, tcp]));
+        let hops = [(1, udp), (2, tcp)].map(|(hop, answer)| Hop::of(hop, TARGET, Packet::Udp, answer, took));
+        probe.path = Some(Path { hops: hops.to_vec(), end: End::Silent });
+        probe.mtu = Some(Mtu {
+            mtu_bytes: 1400,
+            payload_max_bytes: 1372,
+            confirmed: false,
+            black_hole: true,
+            limited_by: None,
+            packets: 3,
+            why_not_confirmed: Some("nobody says".into()),
+        });
+        probe.judge();
+        probe
+    }
+
+    fn undelivered(why: Icmp, by: By) -> Answer {
+        Answer::Undelivered { why, by, mtu_bytes: 0 }
+    }
+
+    #[test]
+    fn one_sentence_says_it_all() {
+        let of = |udp, tcp| {
+            let probe = probe(udp, tcp);
+            (probe.usable, probe.sentence)
+        };
+        let closed = undelivered(Icmp::PortUnreachable, By::Address(TARGET));
+        let off = undelivered(Icmp::HostUnreachable, ROUTER);
+        let forbidden = undelivered(Icmp::Prohibited, ROUTER);
+        for (udp, tcp, usable, sentence) in [
+            (
+                Answer::Silent,
+                Answer::Reset,
+                true,
+                "10.77.3.1 is there; UDP port 514 may be open; TCP port 514 is closed; messages over UDP should have at most \
+                 1372 B",
+            ),
+            (closed, Answer::Silent, false, "10.77.3.1 is there; UDP port 514 is closed; TCP port 514 is silent"),
+            (off, off, false, "10.77.3.1 cannot be reached: 10.77.2.2 says host unreachable"),
+            (forbidden, forbidden, false, "10.77.3.1 does not answer, and 10.77.2.2 says administratively prohibited"),
+            (
+                Answer::Silent,
+                Answer::Silent,
+                false,
+                "10.77.3.1 answers nothing at all: it is off, or everything is dropped on the way",
+            ),
+        ] {
+            assert_eq!(of(udp, tcp), (usable, sentence.to_owned()));
+        }
+    }
+
+    #[test]
+    fn every_answer_is_told_in_lines_of_at_most_100_columns_and_explained() {
+        let answers = [
+            Answer::Reply,
+            Answer::Reset,
+            Answer::Silent,
+            undelivered(Icmp::PortUnreachable, By::Address(TARGET)),
+            undelivered(Icmp::HostUnreachable, ROUTER),
+            undelivered(Icmp::Prohibited, By::Here),
+        ];
+        for (udp, tcp) in answers.iter().flat_map(|udp| answers.iter().map(move |tcp| (*udp, *tcp))) {
+            let probe = probe(udp, tcp);
+            for (found, explains) in PARTS.into_iter().flat_map(|part| [(part, false), (part, true)]) {
+                let text = part(&probe, found, explains);
+                assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
+                assert!(text.is_empty() == (found == Part::Source), "{found:?}: {text}");
+                assert!(text.contains("| ") == (explains && found != Part::Source), "{found:?}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn words_are_kept_whole_and_the_columns_of_hops_too() {
+        let mut text = String::new();
+        wrap(&mut text, "path ", "     ", &format!("1  * {} {}", "x".repeat(95), "y".repeat(120)));
+        assert_eq!(text, format!("path 1  *\n     {}\n     {}\n", "x".repeat(95), "y".repeat(120)));
+    }
 }
