@@ -17,6 +17,10 @@ use crate::target::Transport;
 /// (arp(7): `mcast_solicit`, `retrans_time_ms`); then the last router, or this machine, says so.
 const NEIGHBOUR_TIME: Duration = Duration::from_millis(3500);
 
+/// Time for a TCP port: a request that is lost is sent again after a second (RFC 6298 section 2.1), so that one lost packet is no
+/// silence.
+const CONNECT_TIME: Duration = Duration::from_millis(2500);
+
 /// A probe under way.
 struct Course<'a> {
     plan: &'a Plan,
@@ -98,7 +102,7 @@ impl Course<'_> {
     }
 
     fn tcp(&mut self, patience: Duration) -> (Option<Port>, Answer) {
-        let asked = port::tcp(self.ends, patience);
+        let asked = port::tcp(self.ends, patience.max(CONNECT_TIME));
         self.asked("ask the TCP port", asked)
     }
 

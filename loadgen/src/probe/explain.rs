@@ -25,10 +25,16 @@ pub fn part(probe: &Probe, part: Part) -> Vec<String> {
     paragraphs.into_iter().collect()
 }
 
+const ADDRESS: &str = "Every machine of a network has an address, IPv4 (192.0.2.7) or IPv6 (2001:db8::7). This one was given, so no name \
+    had to be looked up.";
+
 const NAME: &str = "Names are for people; the network knows addresses. The resolver (a file of this machine, then DNS) looks up \
     the addresses of a name: IPv4 (192.0.2.7), IPv6 (2001:db8::7), or several of both. Programs use the first that will do.";
 
 fn name(probe: &Probe) -> Vec<String> {
+    if probe.is_named_by_address() {
+        return vec![ADDRESS.into()];
+    }
     let mut told = vec![NAME.to_owned()];
     if probe.name.error.is_some() {
         told.push(
@@ -120,7 +126,7 @@ fn ports(probe: &Probe) -> Vec<String> {
     let mut told = Vec::new();
     for port in &probe.ports {
         told.push(if port.transport == Transport::Udp { UDP } else { TCP }.to_owned());
-        told.extend(meaning(port.transport, port.state).map(str::to_owned));
+        told.extend(meaning(port.transport, port.state, probe.is_up()).map(str::to_owned));
     }
     if probe.ports.iter().any(|port| port.transport == Transport::Udp) {
         told.push(LOSS.into());
@@ -128,28 +134,30 @@ fn ports(probe: &Probe) -> Vec<String> {
     told
 }
 
-const fn meaning(transport: Transport, state: State) -> Option<&'static str> {
-    match (state, transport) {
-        (State::Open, _) => Some("Open: somebody listens, and messages that arrive are taken."),
-        (State::Closed, _) => Some(
+const fn meaning(transport: Transport, state: State, is_up: bool) -> Option<&'static str> {
+    Some(match (state, transport, is_up) {
+        (State::Open, ..) => "Open: somebody listens, and messages that arrive are taken.",
+        (State::Closed, ..) => {
             "Closed: the machine is there, but nothing listens on this port. Is the collector running, on this port, with this \
-             protocol, and on this address and not only on 127.0.0.1?",
-        ),
-        (State::Filtered, _) => Some(
-            "Filtered: a firewall, or a router with a rule, turns our packets away and says so. Whoever runs it can let them \
-             through.",
-        ),
-        (State::Unreachable, _) => {
-            Some("Unreachable: the packets do not get as far as the machine. The path shows how far.")
+             protocol, and on this address and not only on 127.0.0.1?"
         }
-        (State::Silent, Transport::Udp) => Some(
-            "Silent: most likely open, as a closed port would have said so, unless a firewall drops our packets, or that answer.",
-        ),
-        (State::Silent, _) => Some(
-            "Silent: neither yes nor no. A firewall drops the request, or there is no machine. An open port would have answered.",
-        ),
-        (State::NotAsked, _) => None,
-    }
+        (State::Filtered, ..) => {
+            "Filtered: a firewall, or a router with a rule, turns our packets away and says so. Whoever runs it can let them \
+             through."
+        }
+        (State::Unreachable, ..) => {
+            "Unreachable: the packets do not get as far as the machine. The path shows how far they get."
+        }
+        (State::Silent, _, false) => "Silent, as everything about this machine: that says nothing about the port.",
+        (State::Silent, Transport::Udp, true) => {
+            "Silent: most likely open, as the machine is there and would have said that the port is closed, unless a firewall drops \
+             our packets, or that answer."
+        }
+        (State::Silent, _, true) => {
+            "Silent: the machine is there, and would have said yes or no. So a firewall drops the request, or the answer."
+        }
+        (State::NotAsked, ..) => return None,
+    })
 }
 
 fn mtu(probe: &Probe) -> Vec<String> {
@@ -159,9 +167,11 @@ fn mtu(probe: &Probe) -> Vec<String> {
         if is_v4 { ("20 B for IP", RECEIVED_ALWAYS_BYTES.0) } else { ("40 B for IP", RECEIVED_ALWAYS_BYTES.1) };
     let mut told = vec![
         format!(
-            "Each link takes packets up to some length, its MTU (Ethernet: 1500 B), and the shortest link of a path decides: {} B. \
+            "Each link takes packets up to some length, its MTU (Ethernet: 1500 B), and the link of a path that takes least decides: {}{} B. \
              Of that {headers} and 8 B for UDP are headers; {} B are left for a message.",
-            mtu.mtu_bytes, mtu.payload_max_bytes
+            if mtu.confirmed { "" } else { "here at most " },
+            mtu.mtu_bytes,
+            mtu.payload_max_bytes
         ),
         format!(
             "A longer datagram is cut into fragments, and the target puts them together. If one is lost, the whole message is, and \

@@ -79,7 +79,7 @@ fn name(probe: &Probe) -> Vec<Line> {
         _ => address.to_string(),
     });
     let told: Vec<_> = told.collect();
-    if !told.is_empty() {
+    if !told.is_empty() && !probe.is_named_by_address() {
         lines.push(line("address", format!("{}; found in {} ms", told.join(", "), ms(name.took_ms))));
     }
     lines
@@ -139,7 +139,7 @@ fn echo(echo: &Echo) -> Vec<Line> {
     lines
 }
 
-fn state(port: &Port) -> String {
+fn state(port: &Port, is_up: bool) -> String {
     match (port.state, port.transport, port.by) {
         (State::Open, ..) => "open".into(),
         (State::Closed, ..) => "closed".into(),
@@ -147,6 +147,7 @@ fn state(port: &Port) -> String {
         (State::Filtered, ..) => "filtered".into(),
         (State::Unreachable, ..) => "unreachable".into(),
         (State::Silent, Transport::Udp, _) => "silent: open or filtered".into(),
+        (State::Silent, ..) if is_up => "silent: filtered".into(),
         (State::Silent, ..) => "silent: filtered, or the machine is off".into(),
         (State::NotAsked, ..) => "not asked".into(),
     }
@@ -154,7 +155,7 @@ fn state(port: &Port) -> String {
 
 fn port(port: &Port, probe: &Probe) -> Vec<Line> {
     let label = format!("{} {}", port.transport.name(), probe.target.port);
-    let mut lines = vec![line(&label, format!("{}; {}", state(port), port.evidence))];
+    let mut lines = vec![line(&label, format!("{}; {}", state(port, probe.is_up()), port.evidence))];
     if let Some(holder) = &port.holder {
         lines.push(line(
             "",
@@ -255,7 +256,7 @@ pub fn sentence(probe: &Probe) -> String {
             State::Silent | State::NotAsked if port.may_be_open() => "may be open".to_owned(),
             State::Silent => "is silent".into(),
             State::NotAsked => "was not asked".into(),
-            _ => format!("is {}", state(port)),
+            _ => format!("is {}", state(port, probe.is_up())),
         };
     }
     if let Some(mtu) = probe.mtu.as_ref().filter(|_| probe.usable) {
