@@ -14,6 +14,7 @@ mod probe;
 mod report;
 mod run;
 mod search;
+mod sending;
 mod sink;
 mod sweep;
 mod targets;
