@@ -195,7 +195,7 @@ impl Messages {
 }
 
 /// What a file holds, if that is at most `bytes_max`.
-fn read_at_most(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
+pub(crate) fn read_at_most(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes));
     match read.map_err(|error| error.to_string())? as u64 {

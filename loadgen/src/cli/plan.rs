@@ -26,7 +26,7 @@ pub(super) struct PlanOptions {
     /// Messages a second, such as 200k, or max; 10k unless given.
     #[arg(long, value_parser = parse_rate)]
     rate: Option<Rate>,
-    /// How the rate goes over time: const, poisson, ramp:10k-500k, step:10k,50k,100k or burst:5000/1s.
+    /// How the rate goes over time: const, poisson, ramp:10k-500k, step:10k,50k,100k, burst:5000/1s or trace:FILE.
     #[arg(long, default_value_t)]
     profile: Profile,
     /// How long to send, such as 30s; 10s unless --count is given.
@@ -81,10 +81,16 @@ impl PlanOptions {
         let rate = self.rate()?;
         let duration = self.duration.unwrap_or(match (self.count, &self.profile) {
             (Some(_), Profile::Const | Profile::Poisson) => DURATION_MAX,
+            // Its last line ends it.
+            (_, Profile::Trace(_)) => DURATION_MAX,
             _ => DURATION_DEFAULT,
         });
-        let schedule = Schedule::new(self.profile.clone(), rate, duration, self.count, self.traffic.seed)?;
-        self.traffic.order(target, watching, rate, self.profile.clone(), schedule)
+        let profile = match &self.profile {
+            Profile::Trace(trace) => Profile::Trace(trace.read()?),
+            profile => profile.clone(),
+        };
+        let schedule = Schedule::new(profile.clone(), rate, duration, self.count, self.traffic.seed)?;
+        self.traffic.order(target, watching, rate, profile, schedule)
     }
 
     fn rate(&self) -> Result<Option<f64>, String> {
