@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 use crate::tag::SEQUENCE_MAX;
 use crate::values::{Rate, parse_count, parse_duration, parse_rate};
 
+mod recorded;
 mod trace;
 
+pub use recorded::{Recorded, Speed};
 pub use trace::Trace;
 
 /// Most parts of a step profile.
@@ -48,6 +50,8 @@ pub enum Profile {
     Poisson,
     /// As a file says.
     Trace(Trace),
+    /// When messages were once sent.
+    Replay(Recorded),
 }
 
 /// The schedule of a run.
@@ -116,6 +120,7 @@ impl Schedule {
                 bursts.saturating_mul(*messages)
             }
             (Profile::Trace(trace), _) => trace.messages_before(self.ends_ns()),
+            (Profile::Replay(recorded), _) => recorded.messages_before(self.ends_ns()),
         }
     }
 
@@ -153,6 +158,7 @@ impl Schedule {
             Profile::Step(rates) => rates.get(((share * rates.len() as f64) as usize).min(rates.len() - 1)).copied(),
             Profile::Burst { messages, every } => Some(*messages as f64 / every.as_secs_f64()),
             Profile::Trace(trace) => Some(trace.rate_at((seconds * 1e9) as u64)),
+            Profile::Replay(recorded) => Some(recorded.rate_at((seconds * 1e9) as u64)),
         }
     }
 
@@ -169,6 +175,7 @@ impl Schedule {
                 Law::Burst { messages: *messages, every_ns: every.as_nanos() as u64 }
             }
             (Profile::Trace(trace), _) => Law::Trace { trace: trace.clone(), part: 0 },
+            (Profile::Replay(recorded), _) => Law::Replay(recorded.clone()),
         };
         DueTimes { law, next: 0, count: self.count }
     }
@@ -205,6 +212,7 @@ enum Law {
     Burst { messages: u64, every_ns: u64 },
     Poisson { rate: f64, rng: Rng, at_ns: f64 },
     Trace { trace: Trace, part: usize },
+    Replay(Recorded),
 }
 
 impl Law {
@@ -235,6 +243,7 @@ impl Law {
                 *at_ns as u64
             }
             Self::Trace { trace, part } => trace.due_ns(number, part),
+            Self::Replay(recorded) => recorded.due_ns(number),
         }
     }
 }
@@ -283,6 +292,7 @@ impl FromStr for Profile {
                 Ok(Self::Burst { messages, every })
             }
             Some(("trace", trace)) => trace.parse().map(Self::Trace).map_err(refused),
+            Some(("replay", speed)) => speed.parse().map(Self::Replay).map_err(refused),
             _ => Err(refused("there is no such one")),
         }
     }
@@ -300,6 +310,7 @@ impl fmt::Display for Profile {
             Self::Burst { messages, every } => write!(f, "burst:{messages}/{every:?}"),
             Self::Poisson => f.write_str("poisson"),
             Self::Trace(trace) => trace.fmt(f),
+            Self::Replay(recorded) => recorded.fmt(f),
         }
     }
 }

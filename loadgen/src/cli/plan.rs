@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::sending::SendingOptions;
 use super::watch::WatchOptions;
-use crate::message::{Content, Format, Severities, Sizes, Text};
+use crate::message::{Content, Format, Load, Severities, Sizes, Text};
 use crate::run::{Order, THREADS_MAX};
 use crate::schedule::{DURATION_MAX, Profile, Schedule};
 use crate::send::Framing;
@@ -100,6 +100,7 @@ impl PlanOptions {
             (Profile::Const, Some(Rate::Max)) => Ok(None),
             (Profile::Poisson, Some(Rate::Max)) => Err("--profile poisson needs a rate, not max".into()),
             (Profile::Const | Profile::Poisson, Some(Rate::PerSecond(rate))) => Ok(Some(rate)),
+            (Profile::Replay(_), _) => Err(format!("--profile {profile} is what loadgen replay does: use that")),
             (_, None) => Ok(None),
             (_, Some(_)) => Err(format!("--profile {profile} has rates of its own: leave --rate out")),
         }
@@ -146,7 +147,7 @@ impl TrafficOptions {
             overflow: sending.overflow,
             tls: sending.tls.clone(),
             gso: usize::from(sending.gso),
-            content: self.content(),
+            load: Load::Made(self.content()),
             seed: self.seed,
             check: watching.check.clone(),
             admin: watching.admin.clone(),

@@ -1,4 +1,4 @@
-//! The options that say how messages are sent, whatever they are: those of `run` and of `compare`.
+//! The options that say how messages are sent, whatever they are: those of `run`, `compare` and `replay`.
 
 use clap::Args;
 use logboom_udp::SEGMENTS_MAX;
