@@ -11,9 +11,11 @@ mod compare;
 mod judging;
 mod plan;
 mod probe;
+mod replay;
 mod report;
 mod run;
 mod search;
+mod sending;
 mod sink;
 mod sweep;
 mod targets;
@@ -54,6 +56,8 @@ enum Command {
     Search(Box<search::SearchArguments>),
     /// Send at rates below and above what a collector keeps up with: what it loses, and how late the rest is.
     Sweep(Box<sweep::SweepArguments>),
+    /// Send again what was once sent, when it was sent: from captures, data directories, segments and text.
+    Replay(Box<replay::Replay>),
     /// Receive and do as little as can be done: what a collector is compared with. Ends on SIGINT or SIGTERM.
     Sink(sink::SinkArguments),
     /// Find the messages of a run again, and say exactly which are missing.
@@ -83,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Compare(command) => compare::execute(&command),
         Command::Search(command) => search::execute(&command),
         Command::Sweep(command) => sweep::execute(&command),
+        Command::Replay(command) => replay::execute(&command),
         Command::Report(command) => report::execute(&command),
         Command::Probe(command) => probe::execute(&command),
         Command::Completions { shell } => {

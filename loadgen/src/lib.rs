@@ -5,6 +5,7 @@
 //!
 //! * [`tag`]: what makes a message findable and checkable;
 //! * [`message`]: the messages, made before the clock starts;
+//! * [`replay`]: what was once sent, from captures, segments and text;
 //! * [`schedule`] and [`pacer`]: when each is due, and in which groups they leave; pure;
 //! * [`send`]: onto the wire, by UDP, TCP, TLS, or sockets of this machine;
 //! * [`sender`]: one sending thread; [`quality`]: how good it was;
@@ -29,6 +30,7 @@ pub mod icmp;
 pub mod probe;
 
 pub mod message;
+pub mod replay;
 pub mod tag;
 
 pub mod pacer;

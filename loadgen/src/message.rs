@@ -3,21 +3,26 @@
 //! * [`Format`]: what stands around the tag and the text: lines with gaps (`template`), filled with what a sender says of
 //!   itself (`header`);
 //! * [`Text`]: made up in some [`Sizes`], or the lines of a file;
-//! * [`Severities`]: how often each occurs.
+//! * [`Severities`]: how often each occurs;
+//! * or what was once sent (`recorded`).
 //!
 //! They are held whole, so that sending is a copy and a tag: `Limits` says how much that is.
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use logboom_syslog::Severity;
 
+use crate::replay::Recording;
 use crate::tag::{self, RunTag, Tag};
 
 mod format;
 mod header;
 mod maker;
+mod recorded;
 mod severity;
 mod shares;
 mod size;
@@ -51,7 +56,57 @@ const LIMITS: Limits = Limits { made: 4096, made_bytes: 64 << 20, corpus_bytes: 
 // Every template is used, however long its messages are.
 const _: () = assert!(LIMITS.made_bytes / MESSAGE_BYTES_MAX >= format::TEMPLATES_MAX);
 
-/// What the messages are.
+/// What is sent.
+#[derive(Clone, Debug)]
+pub enum Load {
+    /// Messages of our making.
+    Made(Content),
+    /// What was once sent.
+    Recorded {
+        /// The messages.
+        recording: Arc<Recording>,
+        /// Whether each gets a tag, to be found by.
+        is_tagged: bool,
+    },
+}
+
+/// Its texts and what stands around them.
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.text(), self.format())
+    }
+}
+
+impl Load {
+    /// Where the texts are from.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Made(content) => content.text.to_string(),
+            Self::Recorded { recording, .. } => recording.name().to_owned(),
+        }
+    }
+
+    /// What stands around them.
+    #[must_use]
+    pub fn format(&self) -> String {
+        match self {
+            Self::Made(content) => content.format.to_string(),
+            Self::Recorded { is_tagged, .. } => if *is_tagged { "recorded, tagged" } else { "recorded" }.into(),
+        }
+    }
+
+    /// Their severities.
+    #[must_use]
+    pub fn severities(&self) -> String {
+        match self {
+            Self::Made(content) => content.severities.to_string(),
+            Self::Recorded { .. } => "recorded".into(),
+        }
+    }
+}
+
+/// What messages of our making are.
 #[derive(Clone, Debug, Default)]
 pub struct Content {
     /// Their texts.
@@ -107,6 +162,10 @@ pub struct Messages {
     ends: Vec<(usize, usize)>,
     /// What each says of its severity.
     severities: Vec<Option<Severity>>,
+    /// Whether they have tags.
+    is_tagged: bool,
+    /// The flow of each; none if flows take them in turn.
+    flows: Vec<u32>,
 }
 
 impl Messages {
@@ -119,7 +178,7 @@ impl Messages {
     }
 
     fn none() -> Self {
-        Self { bytes: Vec::new(), ends: Vec::new(), severities: Vec::new() }
+        Self { bytes: Vec::new(), ends: Vec::new(), severities: Vec::new(), is_tagged: true, flows: Vec::new() }
     }
 
     /// Adds the message that `frame` is with `text` in it.
@@ -161,13 +220,24 @@ impl Messages {
         end - start
     }
 
-    /// Writes message `number` of the rotation, with its tag, behind what `out` holds.
+    /// Writes message `number` of the rotation, with its tag if it has one, behind what `out` holds.
     #[inline]
     pub fn write(&self, number: u64, tag: Tag, out: &mut Vec<u8>) {
         let (start, end, tag_start) = self.range(number);
         let tag_offset = out.len() + tag_start - start;
         out.extend_from_slice(&self.bytes[start..end]);
-        tag::fill(&mut out[tag_offset..], tag);
+        if self.is_tagged {
+            tag::fill(&mut out[tag_offset..], tag);
+        }
+    }
+
+    /// The flow that message `number` of the rotation goes to, and with it as many of the next `count` as go there, too; `None`
+    /// if flows take messages in turn.
+    #[must_use]
+    pub fn flow_of(&self, number: u64, count: usize) -> Option<(usize, usize)> {
+        let flow = *self.flows.get(self.index(number))?;
+        let goes_there = |later: &u64| self.flows[self.index(*later)] == flow;
+        Some((flow as usize, (number..number + count as u64).take_while(goes_there).count()))
     }
 
     /// What message `number` in the rotation says of its severity: always one in the formats `rfc3164`, `rfc5424` and `json`,
@@ -195,7 +265,7 @@ impl Messages {
 }
 
 /// What a file holds, if that is at most `bytes_max`.
-fn read_at_most(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
+pub(crate) fn read_at_most(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes));
     match read.map_err(|error| error.to_string())? as u64 {

@@ -92,7 +92,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::schedule::{Profile, Schedule};
+    use crate::schedule::{DURATION_MAX, Profile, Recorded, Schedule};
     use proptest::prelude::*;
 
     fn schedule(profile: Profile, rate: Option<f64>, count: u64) -> Schedule {
@@ -118,6 +118,22 @@ mod tests {
             }
             now_ns += delay_ns();
         }
+    }
+
+    #[test]
+    fn a_punctual_sender_keeps_recorded_gaps_to_the_nanosecond() {
+        // Gaps of a quantum, of less, of none, and long ones.
+        let at_ns = [7, 50_007, 50_008, 50_008, 1_000_000, 1_050_001, 3_600_000_000_000];
+        let recorded = Recorded::new(at_ns, "1".parse().unwrap(), 1).unwrap();
+        let schedule = Schedule::new(Profile::Replay(recorded), None, DURATION_MAX, None, 0).unwrap();
+        let groups = run(pacer(&schedule, 0, 1), || 0);
+        let due_ns = at_ns.map(|at_ns| at_ns - 7);
+        let sent =
+            groups.iter().flat_map(|(sent_ns, group)| group.iter().map(move |due_ns| (*due_ns, sent_ns - due_ns)));
+        let sent: Vec<_> = sent.collect();
+        assert_eq!(sent.iter().map(|(due_ns, _)| *due_ns).collect::<Vec<_>>(), due_ns);
+        // What follows within a quantum waits for its end, and for no longer.
+        assert_eq!(sent.iter().map(|(_, late_ns)| *late_ns).collect::<Vec<_>>(), [0, 0, 49_999, 49_999, 0, 0, 0]);
     }
 
     #[test]

@@ -299,15 +299,16 @@ pub fn broken_plan(plan: &Plan, sent: u64, elapsed_seconds: f64, sending: &Sendi
         return None;
     }
     let (achieved, planned) = (sent as f64 / elapsed_seconds, plan.count as f64 / plan.seconds.max(1e-3));
+    let option = if matches!(plan.profile, Profile::Replay(_)) { "--speed" } else { "--rate" };
     if sending.blocked_seconds / plan.threads as f64 > late_seconds / 2.0 {
         return Some(format!(
             "the collector took only {achieved:.0} messages a second instead of {planned:.0}: it made the sender wait for \
-             {:.1} s; lower --rate, or let the sender drop instead (--overflow drop)",
+             {:.1} s; lower {option}, or let the sender drop instead (--overflow drop)",
             sending.blocked_seconds
         ));
     }
     Some(format!(
-        "the sender could not keep up: {achieved:.0} messages a second instead of {planned:.0}; lower --rate, give it a \
+        "the sender could not keep up: {achieved:.0} messages a second instead of {planned:.0}; lower {option}, give it a \
          processor of its own, or use a faster machine"
     ))
 }

@@ -10,7 +10,7 @@ use logboom_syslog::Severity;
 
 use crate::check::Check;
 use crate::ledger::{Facts, Ledger};
-use crate::message::{Content, MessageError, Messages};
+use crate::message::{Load, MessageError, Messages};
 use crate::monitor::{Monitor, Seen};
 use crate::observe::{Snapshot, Watch, collector};
 use crate::pacer::Pacer;
@@ -62,8 +62,8 @@ pub struct Order {
     pub tls: TlsOptions,
     /// Datagrams that go to the kernel as one (UDP_SEGMENT).
     pub gso: usize,
-    /// The messages.
-    pub content: Content,
+    /// The messages. Recorded ones go to flows of their own, and so from one thread.
+    pub load: Load,
     /// Seed of the texts, and of random gaps.
     pub seed: u64,
     /// How it is found out what arrived.
@@ -125,7 +125,12 @@ pub enum RunError {
 pub fn run(order: &Order, stop: &AtomicBool) -> Result<Report, RunError> {
     let number =
         getrandom::u32().map_err(|error| RunError::System { what: "a random run tag", error: error.into() })?;
-    let messages = Messages::make(&order.content, RunTag::new(number), order.seed)?;
+    let messages = match &order.load {
+        Load::Made(content) => Messages::make(content, RunTag::new(number), order.seed)?,
+        Load::Recorded { recording, is_tagged } => {
+            Messages::recorded(recording, order.flows, is_tagged.then(|| RunTag::new(number)))
+        }
+    };
     let tls = Tls::load(&order.tls, &order.target)?;
     let preflight = |why| RunError::Preflight { target: order.target.clone(), why };
     let watch = order.watch().map_err(preflight)?;
@@ -180,8 +185,8 @@ impl Order {
     /// What is sent, whenever it is due, in words.
     #[must_use]
     pub fn traffic(&self) -> String {
-        let Self { content: Content { text, format, .. }, flows, .. } = self;
-        format!("{text} {format}, {flows} flow{}", if *flows == 1 { "" } else { "s" })
+        let Self { load, flows, .. } = self;
+        format!("{load}, {flows} flow{}", if *flows == 1 { "" } else { "s" })
     }
 
     /// The same traffic at a steady rate, or as fast as possible, for `duration` or `count` messages.
@@ -349,9 +354,9 @@ impl Over<'_> {
             framing: is_stream.then_some(order.framing),
             overflow: is_stream.then_some(order.overflow),
             gso: order.gso,
-            format: order.content.format.to_string(),
-            severities: order.content.severities.to_string(),
-            content: order.content.text.to_string(),
+            format: order.load.format(),
+            severities: order.load.severities(),
+            content: order.load.text(),
             seed: order.seed,
         }
     }

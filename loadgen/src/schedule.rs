@@ -11,6 +11,12 @@ use serde::{Deserialize, Serialize};
 use crate::tag::SEQUENCE_MAX;
 use crate::values::{Rate, parse_count, parse_duration, parse_rate};
 
+mod recorded;
+mod trace;
+
+pub use recorded::{Recorded, Speed};
+pub use trace::Trace;
+
 /// Most parts of a step profile.
 pub const STEPS_MAX: usize = 1000;
 
@@ -42,6 +48,10 @@ pub enum Profile {
     },
     /// At random, one not knowing of the other, as from many independent senders: exponential gaps.
     Poisson,
+    /// As a file says.
+    Trace(Trace),
+    /// When messages were once sent.
+    Replay(Recorded),
 }
 
 /// The schedule of a run.
@@ -109,6 +119,8 @@ impl Schedule {
                 let bursts = (seconds / every.as_secs_f64()).ceil().max(1.0) as u64;
                 bursts.saturating_mul(*messages)
             }
+            (Profile::Trace(trace), _) => trace.messages_before(self.ends_ns()),
+            (Profile::Replay(recorded), _) => recorded.messages_before(self.ends_ns()),
         }
     }
 
@@ -130,7 +142,7 @@ impl Schedule {
         self.rate.is_none() && matches!(self.profile, Profile::Const | Profile::Poisson)
     }
 
-    /// When full speed ends at the latest, ns after the start.
+    /// When it ends at the latest, ns after the start.
     #[must_use]
     pub fn ends_ns(&self) -> u64 {
         (self.seconds * 1e9) as u64
@@ -145,6 +157,8 @@ impl Schedule {
             Profile::Ramp { from, to } => Some(from + (to - from) * share),
             Profile::Step(rates) => rates.get(((share * rates.len() as f64) as usize).min(rates.len() - 1)).copied(),
             Profile::Burst { messages, every } => Some(*messages as f64 / every.as_secs_f64()),
+            Profile::Trace(trace) => Some(trace.rate_at((seconds * 1e9) as u64)),
+            Profile::Replay(recorded) => Some(recorded.rate_at((seconds * 1e9) as u64)),
         }
     }
 
@@ -160,6 +174,8 @@ impl Schedule {
             (Profile::Burst { messages, every }, _) => {
                 Law::Burst { messages: *messages, every_ns: every.as_nanos() as u64 }
             }
+            (Profile::Trace(trace), _) => Law::Trace { trace: trace.clone(), part: 0 },
+            (Profile::Replay(recorded), _) => Law::Replay(recorded.clone()),
         };
         DueTimes { law, next: 0, count: self.count }
     }
@@ -195,6 +211,8 @@ enum Law {
     Step { seconds: f64, rates: Vec<f64>, step: usize, before: u64 },
     Burst { messages: u64, every_ns: u64 },
     Poisson { rate: f64, rng: Rng, at_ns: f64 },
+    Trace { trace: Trace, part: usize },
+    Replay(Recorded),
 }
 
 impl Law {
@@ -224,6 +242,8 @@ impl Law {
                 *at_ns -= (1.0 - rng.f64()).ln() / *rate * 1e9;
                 *at_ns as u64
             }
+            Self::Trace { trace, part } => trace.due_ns(number, part),
+            Self::Replay(recorded) => recorded.due_ns(number),
         }
     }
 }
@@ -242,7 +262,7 @@ impl Iterator for DueTimes {
     }
 }
 
-const PROFILES: &str = "const, ramp:10k-500k, step:10k,50k,100k, burst:5000/1s or poisson";
+const PROFILES: &str = "const, ramp:10k-500k, step:10k,50k,100k, burst:5000/1s, poisson or trace:FILE";
 
 impl FromStr for Profile {
     type Err = String;
@@ -271,6 +291,8 @@ impl FromStr for Profile {
                 let every = parse_duration(every).map_err(|_| refused("the time between bursts is wrong"))?;
                 Ok(Self::Burst { messages, every })
             }
+            Some(("trace", trace)) => trace.parse().map(Self::Trace).map_err(refused),
+            Some(("replay", speed)) => speed.parse().map(Self::Replay).map_err(refused),
             _ => Err(refused("there is no such one")),
         }
     }
@@ -287,6 +309,8 @@ impl fmt::Display for Profile {
             }
             Self::Burst { messages, every } => write!(f, "burst:{messages}/{every:?}"),
             Self::Poisson => f.write_str("poisson"),
+            Self::Trace(trace) => trace.fmt(f),
+            Self::Replay(recorded) => recorded.fmt(f),
         }
     }
 }

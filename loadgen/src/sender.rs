@@ -120,7 +120,7 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// Sends the plan. Groups go to the flows in turn.
+    /// Sends the plan. Groups go to the flows in turn, unless messages have flows of their own.
     #[must_use]
     pub fn run(mut self) -> Sent {
         if let Some(cpu) = self.shared.cpus.get(self.thread % self.shared.cpus.len().max(1)) {
@@ -138,7 +138,7 @@ impl<'a> Sender<'a> {
                 Step::Done => break,
                 Step::Wait(until_ns) => self.wait(until_ns, now_ns),
                 Step::Send => {
-                    if let Err(error) = self.send(&group) {
+                    if let Err(error) = self.send_to_flows(&group) {
                         let flow = self.flow_number();
                         self.done.failure = Some(format!("sending on flow {flow}: {error}"));
                         self.shared.broken.store(true, Ordering::Relaxed);
@@ -174,6 +174,19 @@ impl<'a> Sender<'a> {
     }
 
     /// Sends a group, given when each of its messages is due.
+    fn send_to_flows(&mut self, due_ns: &[u64]) -> std::io::Result<()> {
+        let mut rest = due_ns;
+        while !rest.is_empty() {
+            let flow_of = self.shared.messages.flow_of(self.next, rest.len());
+            let (flow, count) = flow_of.unwrap_or((self.flow, rest.len()));
+            self.flow = flow;
+            self.send(&rest[..count])?;
+            rest = &rest[count..];
+        }
+        Ok(())
+    }
+
+    /// Sends to one flow.
     fn send(&mut self, due_ns: &[u64]) -> std::io::Result<()> {
         let Shared { messages, start_ns, full_speed, .. } = *self.shared;
         let flow_number = self.flow_number() as u32;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use jiff::fmt::friendly::SpanParser;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,6 +46,19 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     parsed.ok_or_else(|| "write a time with its unit, such as 30s, 500ms or 2m".into())
 }
 
+/// A time in ns: of decimal seconds since whenever, or of RFC 3339 since 1970.
+pub(crate) fn parse_time_ns(text: &str) -> Option<i128> {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let is_decimal = [seconds, fraction].concat().bytes().all(|byte| byte.is_ascii_digit());
+    if !is_decimal {
+        return text.parse::<Timestamp>().ok().map(Timestamp::as_nanosecond);
+    }
+    let nanoseconds = format!("{fraction:0<9}");
+    // As many seconds as a Timestamp has.
+    let seconds = seconds.parse::<i64>().ok().filter(|seconds| *seconds <= Timestamp::MAX.as_second())?;
+    Some(i128::from(seconds) * 1_000_000_000 + nanoseconds[..9].parse::<i128>().ok()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +76,21 @@ mod tests {
         assert_eq!(parse_scaled(&"9".repeat(400), MULTIPLES), None);
         assert!(parse_count("1.5").is_err() && parse_count("0").is_err());
         assert!(parse_duration("10").is_err() && parse_duration("0s").is_err());
+    }
+    #[test]
+    fn times_are_read_to_the_nanosecond() {
+        for (text, ns) in [
+            ("0", 0),
+            ("1.5", 1_500_000_000),
+            ("1795341600.123456789", 1_795_341_600_123_456_789),
+            ("0.000000001999", 1),
+            ("2026-11-22T22:40:00.123456789Z", 1_795_387_200_123_456_789),
+            ("2026-11-22T23:40:00+01:00", 1_795_387_200_000_000_000),
+        ] {
+            assert_eq!(parse_time_ns(text), Some(ns), "{text}");
+        }
+        for text in ["", ".", ".5", "-1", "1e3", "1.2.3", "2026-11-22", "99999999999999999999"] {
+            assert_eq!(parse_time_ns(text), None, "{text}");
+        }
     }
 }

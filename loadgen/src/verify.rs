@@ -25,6 +25,7 @@ mod tracker;
 mod watch;
 
 pub use figures::{Latency, LossRuns, ReorderDepth, RunLengths};
+pub(crate) use inputs::Segments;
 pub use inputs::examine_paths;
 pub use live::{LiveError, LiveReader, Record};
 pub use tracker::{Progress, SECONDS_MAX, Tracker};

@@ -4,6 +4,7 @@
 //! * `stored`: the same from whatever a collector makes of messages, with the times that are known;
 //! * `sinks`: receivers of ours lose, double, swap and change what they are told to, and `verify` finds exactly that;
 //! * `sending`: what `run` says it sent is what arrives, on schedule and in order;
+//! * `replay`: what was once sent is sent again as it was, when it was, or says what is not;
 //! * `local`: the same over sockets of this machine, where a full queue makes the sender wait;
 //! * `tls`: the same encrypted, to the collector that was meant and to no other;
 //! * `runs`: a run from plan to verdict: checks, thresholds, baselines, comparisons, overflow;
@@ -21,6 +22,7 @@ mod claims {
     mod local;
     mod probe;
     mod refusals;
+    mod replay;
     mod report;
     mod runs;
     mod search;

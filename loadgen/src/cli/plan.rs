@@ -4,16 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use logboom_udp::SEGMENTS_MAX;
 
+use super::sending::SendingOptions;
 use super::watch::WatchOptions;
-use crate::message::{Content, Format, Severities, Sizes, Text};
+use crate::message::{Content, Format, Load, Severities, Sizes, Text};
 use crate::run::{Order, THREADS_MAX};
 use crate::schedule::{DURATION_MAX, Profile, Schedule};
-use crate::send::queued::QUEUED_MAX;
-use crate::send::source::{PortRange, Source, SourceRange};
-use crate::send::tls::TlsOptions;
-use crate::send::{Framing, Overflow};
+use crate::send::Framing;
 use crate::tag::FLOWS_MAX;
 use crate::target::{Target, Transport};
 use crate::values::{Rate, parse_count, parse_duration, parse_rate};
@@ -29,7 +26,7 @@ pub(super) struct PlanOptions {
     /// Messages a second, such as 200k, or max; 10k unless given.
     #[arg(long, value_parser = parse_rate)]
     rate: Option<Rate>,
-    /// How the rate goes over time: const, poisson, ramp:10k-500k, step:10k,50k,100k or burst:5000/1s.
+    /// How the rate goes over time: const, poisson, ramp:10k-500k, step:10k,50k,100k, burst:5000/1s or trace:FILE.
     #[arg(long, default_value_t)]
     profile: Profile,
     /// How long to send, such as 30s; 10s unless --count is given.
@@ -63,26 +60,8 @@ pub(super) struct TrafficOptions {
     /// Threads to send from; each needs a processor of its own, and at least one flow.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=THREADS_MAX as i64))]
     threads: u8,
-    /// Processors that the threads keep to, such as 1 or 2,3.
-    #[arg(long, value_name = "CPUS", value_delimiter = ',')]
-    cpu: Vec<usize>,
-    /// Address to send from, or a network whose addresses the flows take in turn, such as 127.0.0.0/8.
-    #[arg(long, value_name = "ADDRESS[/LEN]")]
-    source: Option<SourceRange>,
-    /// Ports to send from, such as 20000-20999.
-    #[arg(long, value_name = "PORTS")]
-    source_port: Option<PortRange>,
-    /// How messages are told apart on a stream; lf unless given, but octet for tls (RFC 5425 section 4.3) with a PRI.
-    #[arg(long, value_enum)]
-    framing: Option<Framing>,
-    /// What happens to a message that a stream does not take at once.
-    #[arg(long, value_enum, default_value_t)]
-    overflow: Overflow,
     #[command(flatten)]
-    tls: TlsOptions,
-    /// Datagrams of one length that go to the kernel as one, to be cut apart there (UDP_SEGMENT): a faster sender.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=SEGMENTS_MAX as i64))]
-    gso: u8,
+    sending: SendingOptions,
     /// Seed of the made-up texts and of random gaps.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -102,10 +81,16 @@ impl PlanOptions {
         let rate = self.rate()?;
         let duration = self.duration.unwrap_or(match (self.count, &self.profile) {
             (Some(_), Profile::Const | Profile::Poisson) => DURATION_MAX,
+            // Its last line ends it.
+            (_, Profile::Trace(_)) => DURATION_MAX,
             _ => DURATION_DEFAULT,
         });
-        let schedule = Schedule::new(self.profile.clone(), rate, duration, self.count, self.traffic.seed)?;
-        self.traffic.order(target, watching, rate, self.profile.clone(), schedule)
+        let profile = match &self.profile {
+            Profile::Trace(trace) => Profile::Trace(trace.read()?),
+            profile => profile.clone(),
+        };
+        let schedule = Schedule::new(profile.clone(), rate, duration, self.count, self.traffic.seed)?;
+        self.traffic.order(target, watching, rate, profile, schedule)
     }
 
     fn rate(&self) -> Result<Option<f64>, String> {
@@ -115,6 +100,7 @@ impl PlanOptions {
             (Profile::Const, Some(Rate::Max)) => Ok(None),
             (Profile::Poisson, Some(Rate::Max)) => Err("--profile poisson needs a rate, not max".into()),
             (Profile::Const | Profile::Poisson, Some(Rate::PerSecond(rate))) => Ok(Some(rate)),
+            (Profile::Replay(_), _) => Err(format!("--profile {profile} is what loadgen replay does: use that")),
             (_, None) => Ok(None),
             (_, Some(_)) => Err(format!("--profile {profile} has rates of its own: leave --rate out")),
         }
@@ -124,20 +110,7 @@ impl PlanOptions {
 impl TrafficOptions {
     /// These options without those that say nothing of `target`, where others of the same comparison may want them.
     pub(super) fn applicable(&self, target: &Target) -> Self {
-        let mut options = self.clone();
-        if target.transport != Transport::Tls {
-            options.tls = TlsOptions::default();
-        }
-        if !target.transport.is_stream() {
-            (options.overflow, options.framing) = (Overflow::default(), None);
-        }
-        if target.transport != Transport::Udp {
-            options.gso = 1;
-        }
-        if target.transport.is_local() {
-            (options.source, options.source_port) = (None, None);
-        }
-        options
+        Self { sending: self.sending.applicable(target), ..self.clone() }
     }
 
     /// The order to send this to `target` when `schedule` says.
@@ -152,26 +125,29 @@ impl TrafficOptions {
         profile: Profile,
         schedule: Schedule,
     ) -> Result<Order, String> {
-        let source = Source { addresses: self.source, ports: self.source_port };
-        self.check_flows(&target, source)?;
+        let (flows, threads, sending) = (self.flows, self.threads, &self.sending);
+        if u32::from(threads) > flows {
+            return Err(format!("--threads {threads} with --flows {flows}: each thread needs a flow of its own"));
+        }
+        sending.check(&target, flows)?;
         Ok(Order {
             rate,
             profile,
             schedule,
-            flows: self.flows,
-            threads: usize::from(self.threads),
-            cpus: self.cpus()?,
-            source,
-            framing: self.framing.unwrap_or(match (target.transport, &self.format) {
+            flows,
+            threads: usize::from(threads),
+            cpus: sending.cpus()?,
+            source: sending.source(),
+            framing: sending.framing.unwrap_or(match (target.transport, &self.format) {
                 // Receivers know a count by the `<` behind it, which these do not have.
                 (_, Format::Json | Format::Raw) => Framing::Lf,
                 (Transport::Tls, _) => Framing::Octet,
                 _ => Framing::Lf,
             }),
-            overflow: self.overflow,
-            tls: self.tls.clone(),
-            gso: usize::from(self.gso),
-            content: self.content(),
+            overflow: sending.overflow,
+            tls: sending.tls.clone(),
+            gso: usize::from(sending.gso),
+            load: Load::Made(self.content()),
             seed: self.seed,
             check: watching.check.clone(),
             admin: watching.admin.clone(),
@@ -180,40 +156,6 @@ impl TrafficOptions {
             ui: watching.ui,
             target,
         })
-    }
-
-    fn cpus(&self) -> Result<Vec<usize>, String> {
-        let allowed = logboom_udp::thread::allowed_cpus().map_err(|error| format!("--cpu: {error}"))?;
-        match self.cpu.iter().find(|cpu| !allowed.contains(cpu)) {
-            Some(cpu) => Err(format!("--cpu {cpu}: this process may use processors {allowed:?} only")),
-            None => Ok(self.cpu.clone()),
-        }
-    }
-
-    fn check_flows(&self, target: &Target, source: Source) -> Result<(), String> {
-        let (flows, threads) = (self.flows, self.threads);
-        if u32::from(threads) > flows {
-            return Err(format!("--threads {threads} with --flows {flows}: each thread needs a flow of its own"));
-        }
-        if target.transport.is_local() && source != Source::default() {
-            return Err(format!("{target} has no source addresses or ports: leave --source and --source-port out"));
-        }
-        if let Some(most) = source.flows_max().filter(|most| *most < u64::from(flows)) {
-            return Err(format!("--flows {flows}, but --source and --source-port make only {most}"));
-        }
-        if self.overflow == Overflow::Drop && !target.transport.is_stream() {
-            return Err(format!("--overflow is for streams (tcp, tls, unix), not for {target}"));
-        }
-        if self.gso > 1 && target.transport != Transport::Udp {
-            return Err(format!("--gso is for udp, not for {target}"));
-        }
-        if self.framing.is_some() && !target.transport.is_stream() {
-            return Err(format!("--framing is for streams (tcp, tls, unix), not for {target}"));
-        }
-        if self.overflow == Overflow::Drop && flows > QUEUED_MAX {
-            return Err(format!("--overflow drop takes at most {QUEUED_MAX} flows, not {flows}: each has a thread"));
-        }
-        Ok(())
     }
 
     fn content(&self) -> Content {

@@ -1,13 +1,13 @@
 //! `loadgen run`.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
-use super::judging::Judging;
+use super::judging::{Judges, Judging};
 use super::plan::PlanOptions;
 use super::watch::WatchOptions;
 use super::{PREFLIGHT_FAILED, RUNTIME_ERROR, USAGE, exit_code};
@@ -42,9 +42,14 @@ pub(super) fn execute(command: &Run) -> Result<u8, (u8, String)> {
         watching.ui = Mode::Quiet;
     }
     let order = command.plan.order(command.target.clone(), &watching).map_err(|error| (USAGE, error))?;
-    let mut report = perform(&order, &*stop()?)?;
+    conduct(&order, &judges, command.output.as_deref())
+}
+
+/// Runs `order`, judges it, writes the report to `output`, and tells how it went.
+pub(super) fn conduct(order: &Order, judges: &Judges, output: Option<&Path>) -> Result<u8, (u8, String)> {
+    let mut report = perform(order, &*stop()?)?;
     let judged = judges.judge(&mut report);
-    let written = command.output.as_ref().map_or(Ok(()), |path| report.write(path));
+    let written = output.map_or(Ok(()), |path| report.write(path));
     // Also when the report cannot be written, what it says must not be lost. JSON lines have standard output for themselves.
     let text = summary(&report, judged.as_deref().unwrap_or_default());
     let told = match order.ui {

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use logboom_segment::{
-    BlockRef, Decoder, Direction, Merge, RunId, Segment, SegmentFile, SegmentName, list_segments, read_block,
+    BlockRef, Decoder, Direction, Merge, Message, RunId, Segment, SegmentFile, SegmentName, list_segments, read_block,
 };
 
 use super::VerifyError;
@@ -36,7 +36,10 @@ pub fn examine_paths(paths: &[PathBuf], tracker: &mut Tracker) -> Result<(), Ver
             }
         }
     }
-    segments.examine(tracker)
+    segments.read_each(|message| {
+        tracker.examine(message.payload, Some(message.received_ns));
+        true
+    })
 }
 
 /// Lines, plain or in zstd frames.
@@ -49,7 +52,7 @@ fn examine_text(mut input: impl Read, tracker: &mut Tracker) -> io::Result<()> {
 }
 
 /// Segments that were found; all are looked at together, in the order in which `logboom cat` shows them.
-struct Segments {
+pub(crate) struct Segments {
     decoder: Decoder,
     /// Open until they are read: a rewrite may put another file in a segment's place meanwhile.
     files: Vec<(PathBuf, File)>,
@@ -57,13 +60,14 @@ struct Segments {
 }
 
 impl Segments {
-    fn new() -> Result<Self, VerifyError> {
+    /// None yet.
+    pub(crate) fn new() -> Result<Self, VerifyError> {
         let decoder = Decoder::new().map_err(VerifyError::Memory)?;
         Ok(Self { decoder, files: Vec::new(), blocks: Vec::new() })
     }
 
     /// Adds the segments of a directory. Those that vanish meanwhile are passed over: retention may run.
-    fn add_all(&mut self, directory: &Path) -> Result<(), VerifyError> {
+    pub(crate) fn add_all(&mut self, directory: &Path) -> Result<(), VerifyError> {
         let refused = |path: &Path, error| VerifyError::Path { path: path.to_owned(), error };
         let found = list_segments(directory).map_err(|error| refused(directory, error))?;
         if found.is_empty() {
@@ -87,7 +91,7 @@ impl Segments {
     }
 
     /// Adds a file if it is a segment; gives it back if it is not, with nothing read.
-    fn add(&mut self, path: &Path, file: File) -> Result<Option<File>, VerifyError> {
+    pub(crate) fn add(&mut self, path: &Path, file: File) -> Result<Option<File>, VerifyError> {
         let run_id = run_of(path);
         let mut head = [0; ZSTD_MAGIC.len()];
         // Fails for what has no places to read at, such as a pipe: that is no segment.
@@ -114,7 +118,8 @@ impl Segments {
         self.files.push((path, file));
     }
 
-    fn examine(self, tracker: &mut Tracker) -> Result<(), VerifyError> {
+    /// Has `read` look at each message, while it wants more.
+    pub(crate) fn read_each(self, mut read: impl FnMut(&Message<'_>) -> bool) -> Result<(), VerifyError> {
         let Self { mut decoder, files, blocks } = self;
         let (mut bytes, mut failure) = (Vec::new(), None);
         let mut merge = Merge::new(blocks, Direction::Forward, |block: &BlockRef, rows| {
@@ -123,7 +128,9 @@ impl Segments {
             decoded.map_err(|error| failure = Some(VerifyError::Segment { path: path.clone(), error })).ok()
         });
         while let Some((message, _)) = merge.next_message() {
-            tracker.examine(message.payload, Some(message.received_ns));
+            if !read(&message) {
+                break;
+            }
         }
         drop(merge);
         failure.map_or(Ok(()), Err)

@@ -20,6 +20,11 @@ fn bad_usage_is_told_with_exit_code_2() {
         (&["run", "udp://127.0.0.1:1", "--rate", "max", "--profile", "poisson"], "poisson needs a rate"),
         (&["run", "udp://127.0.0.1:1", "--rate", "1k", "--profile", "ramp:1k-2k"], "leave --rate out"),
         (&["run", "udp://127.0.0.1:1", "--profile", "wave"], "`wave` is no profile"),
+        (
+            &["run", "udp://127.0.0.1:1", "--profile", "trace:/nonexistent"],
+            "--profile trace:/nonexistent: No such file",
+        ),
+        (&["run", "udp://127.0.0.1:1", "--profile", "replay:1"], "is what loadgen replay does"),
         (&["run", "udp://127.0.0.1:1", "--threads", "2"], "each thread needs a flow of its own"),
         (&["run", "udp://127.0.0.1:1", "--source", "127.0.0.1/8"], "has bits set behind its first 8"),
         (&["run", "udp://127.0.0.1:1", "--source-port", "9-9", "--flows", "2"], "make only 1"),
@@ -47,7 +52,7 @@ fn bad_usage_is_told_with_exit_code_2() {
 
 #[test]
 fn every_command_has_a_manual_page_and_shells_can_complete_it() {
-    for command in ["run", "compare", "sink", "verify", "report", "probe"] {
+    for command in ["run", "compare", "replay", "sink", "verify", "report", "probe"] {
         let output = loadgen(&["man", command]);
         assert!(output.status.success() && text(&output.stdout).contains(&format!(".TH loadgen-{command} ")));
         assert!(text(&loadgen(&["completions", "bash"]).stdout).contains(command));

@@ -1,6 +1,6 @@
 use std::collections::{HashMap, HashSet};
 
-use loadgen::tag::{Found, RunTag};
+use loadgen::tag::{Found, RunTag, find_any};
 
 use super::support::{assert_all_came, loadgen, messages, read_report, run_over_tcp, run_over_udp, text, verify};
 
@@ -66,6 +66,27 @@ fn threads_share_the_flows_and_the_plan_is_kept_to_the_message() {
         assert_eq!(found.len(), 997);
         assert_eq!(found.iter().map(|(flow, _, port)| (flow, port)).collect::<HashSet<_>>().len(), 5);
     }
+}
+
+#[test]
+fn a_rate_of_old_is_played_again_and_told_of_without_its_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let (trace, run) = (directory.path().join("rate.csv"), directory.path().join("run.json"));
+    std::fs::write(&trace, "time,rate\n1795341600,500\n1795341600.2,1500.5\n1795341600.4,0\n").unwrap();
+    let profile = format!("trace:{}@0.5", trace.display());
+    let (output, received) = run_over_udp(&["--profile", &profile, "-o", run.to_str().unwrap()]);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{output:?}");
+    let due_ns = received.iter().map(|(payload, _)| match find_any(payload) {
+        Some(Found::Intact(tag)) => tag.send_ns,
+        _ => panic!("{}", text(payload)),
+    });
+    let due_ns: Vec<_> = due_ns.collect();
+    let early = due_ns.iter().filter(|ns| **ns - due_ns[0] < 200_000_000).count();
+    assert_eq!((due_ns.len(), early), (200, 50), "0.2 s x 250 + 0.2 s x 750.25");
+    std::fs::remove_file(&trace).unwrap();
+    assert_eq!(read_report(&run)["plan"]["profile"], profile);
+    let output = loadgen(&["report", run.to_str().unwrap()]);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{output:?}");
 }
 
 #[test]

@@ -20,6 +20,11 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 /// Sends to a UDP receiver of ours and returns what it got, in order, with the senders' addresses. Keep to rates at which
 /// a buffer of the usual 332 datagrams lasts through any pause of the receiving thread.
 pub(crate) fn run_over_udp(arguments: &[&str]) -> (Output, Vec<(Vec<u8>, SocketAddr)>) {
+    send_over_udp(|target| loadgen(&[&["run", target], arguments].concat()))
+}
+
+/// The same with whatever `send` sends to the target.
+pub(crate) fn send_over_udp(send: impl FnOnce(&str) -> Output) -> (Output, Vec<(Vec<u8>, SocketAddr)>) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20).unwrap();
@@ -39,7 +44,7 @@ pub(crate) fn run_over_udp(arguments: &[&str]) -> (Output, Vec<(Vec<u8>, SocketA
                 }
             }
         });
-        let output = loadgen(&[&["run", &target], arguments].concat());
+        let output = send(&target);
         done.store(true, Ordering::Release);
         (output, receiver.join().unwrap())
     })

@@ -1,0 +1,166 @@
+//! `loadgen replay`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::judging::Judging;
+use super::run::conduct;
+use super::sending::SendingOptions;
+use super::watch::WatchOptions;
+use super::{RUNTIME_ERROR, USAGE};
+use crate::check::Check;
+use crate::message::{Load, MESSAGE_BYTES_MAX};
+use crate::replay::{LIMITS, Recording, ReplayError};
+use crate::run::Order;
+use crate::schedule::{DURATION_MAX, Profile, Recorded, Schedule, Speed};
+use crate::send::Framing;
+use crate::tag::{FLOWS_MAX, SEQUENCE_MAX, TAG_BYTES};
+use crate::target::{Target, Transport};
+use crate::values::parse_duration;
+use crate::verify::VerifyError;
+use crate::view::Mode;
+
+/// Sockets or connections unless said otherwise.
+const FLOWS_DEFAULT: u32 = 1000;
+
+#[derive(Args)]
+pub(super) struct Replay {
+    /// What to send: pcap and pcapng files, data directories and segments of a logboom, and text with a time at the head of
+    /// its lines.
+    #[arg(value_name = "SOURCE", required = true, num_args = 1..)]
+    sources: Vec<PathBuf>,
+    /// Where to send: udp://HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT, unix:///PATH (a stream) or unixgram:///PATH.
+    target: Target,
+    /// How fast time goes: 1 as it did, 2x, 0.5, or max to send as fast as possible.
+    #[arg(long, default_value = "1")]
+    speed: Pace,
+    /// How often to send it all.
+    #[arg(long = "loop", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    rounds: u64,
+    /// Send only what was due within so long.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    duration: Option<std::time::Duration>,
+    /// Of captures, send only the datagrams to this port.
+    #[arg(long)]
+    port: Option<u16>,
+    /// Give each message a tag, by which --check finds it; else messages are sent as they were, byte for byte.
+    #[arg(long)]
+    tag: bool,
+    /// Most sockets (udp, unixgram) or connections (tcp, tls, unix) to send from; each sender has its own, and if there are more
+    /// they share.
+    #[arg(long, value_name = "MAX", default_value_t = FLOWS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=i64::from(FLOWS_MAX)))]
+    flows: u32,
+    #[command(flatten)]
+    sending: SendingOptions,
+    #[command(flatten)]
+    watching: WatchOptions,
+    #[command(flatten)]
+    judging: Judging,
+    /// Write the report to this file.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Show nothing while it runs: as --ui quiet.
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// When messages are sent.
+#[derive(Clone, Copy)]
+enum Pace {
+    AsRecorded(Speed),
+    Max,
+}
+
+impl FromStr for Pace {
+    type Err = <Speed as FromStr>::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "max" { Ok(Self::Max) } else { text.parse().map(Self::AsRecorded) }
+    }
+}
+
+pub(super) fn execute(command: &Replay) -> Result<u8, (u8, String)> {
+    let judges = command.judging.load()?;
+    command.check().map_err(|error| (USAGE, error))?;
+    let recording = command.read()?;
+    eprintln!("loadgen: {recording}");
+    let order = command.order(Arc::new(recording)).map_err(|error| (USAGE, error))?;
+    conduct(&order, &judges, command.output.as_deref())
+}
+
+impl Replay {
+    /// What can be refused before anything is read.
+    fn check(&self) -> Result<(), String> {
+        let check = &self.watching.check;
+        if *check == Check::None || self.tag {
+            return Ok(());
+        }
+        Err(format!(
+            "--check {check} finds messages by their tags, and those that are sent as they were have none: give --tag as \
+             well, or leave --check out and let counters tell (--admin)"
+        ))
+    }
+
+    fn read(&self) -> Result<Recording, (u8, String)> {
+        let message_bytes_max = if self.tag { MESSAGE_BYTES_MAX - TAG_BYTES } else { MESSAGE_BYTES_MAX };
+        let year = jiff::Zoned::now().year();
+        Recording::read(&self.sources, self.port, message_bytes_max, year, LIMITS).map_err(|error| {
+            let code = match error {
+                ReplayError::Segments(VerifyError::Memory(_)) => RUNTIME_ERROR,
+                _ => USAGE,
+            };
+            (code, error.to_string())
+        })
+    }
+
+    fn order(&self, recording: Arc<Recording>) -> Result<Order, String> {
+        let Self { target, sending, watching, .. } = self;
+        let duration = self.duration.unwrap_or(DURATION_MAX);
+        let count = (recording.len() as u64).saturating_mul(self.rounds);
+        if count > SEQUENCE_MAX {
+            return Err(format!("--loop {} makes {count} messages, but a run has at most {SEQUENCE_MAX}", self.rounds));
+        }
+        let profile = match self.speed {
+            Pace::AsRecorded(speed) => Profile::Replay(Recorded::new(recording.times_ns(), speed, self.rounds)?),
+            Pace::Max => Profile::Const,
+        };
+        let flows = self.flows.min(recording.sources());
+        sending.check(target, flows)?;
+        let framing = sending.framing.unwrap_or(match target.transport {
+            // Receivers know a count by the `<` behind it.
+            Transport::Tls if recording.messages().all(|(message, _)| message.starts_with(b"<")) => Framing::Octet,
+            _ => Framing::Lf,
+        });
+        let has_line_ends = || recording.messages().any(|(message, _)| memchr::memchr(b'\n', message).is_some());
+        if target.transport.is_stream() && framing == Framing::Lf && has_line_ends() {
+            let name = recording.name();
+            return Err(format!(
+                "{name}: a message holds a line end, at which {target} would cut it: use --framing octet"
+            ));
+        }
+        Ok(Order {
+            rate: None,
+            schedule: Schedule::new(profile.clone(), None, duration, Some(count), 0)?,
+            profile,
+            flows,
+            threads: 1,
+            cpus: sending.cpus()?,
+            source: sending.source(),
+            framing,
+            overflow: sending.overflow,
+            tls: sending.tls.clone(),
+            gso: usize::from(sending.gso),
+            load: Load::Recorded { recording, is_tagged: self.tag },
+            seed: 0,
+            check: watching.check.clone(),
+            admin: watching.admin.clone(),
+            pid: watching.pid,
+            drain: watching.drain,
+            ui: if self.quiet { Mode::Quiet } else { watching.ui },
+            target: target.clone(),
+        })
+    }
+}
