@@ -129,10 +129,10 @@ fn what_cannot_be_reported_is_told_with_its_exit_code() {
         (&["absent.json"][..], 1, "cannot read absent.json: No such file"),
         (&["pass.json", "-o", "absent/report"], 1, "cannot write absent/report: No such file"),
         (&["text.json"], 2, "text.json: expected ident at line 1"),
-        (&["schema.json"], 2, "schema.json: schema \"loadgen.run/2\", but this program knows only \"loadgen.run/1\""),
+        (&["schema.json"], 2, "schema.json: schema \"loadgen.run/2\", but this program knows only \"loadgen.run/1\", "),
         (&["verdict.json"], 2, "verdict.json: verdict: "),
         (&["large.json"], 2, "large.json: it is larger than 64 MiB"),
-        (&["pass.json"; 101], 2, "101 runs, but at most 100"),
+        (&["pass.json"; 101], 2, "101 files, but at most 100"),
         (&["pass.json", "--threshold", "los<=0"], 2, "the nearest is `lost`"),
         (&["pass.json", "--max-regress", "5%"], 2, "--baseline"),
         (
