@@ -103,13 +103,16 @@ fn ticks(from: f64, to: f64, step: f64) -> Vec<(f64, String)> {
 fn decade(power: i32) -> String {
     match power {
         ..0 => format!("{:.*}", power.unsigned_abs() as usize, 10f64.powi(power)),
-        0..=4 => count(10u64.pow(power as u32)),
-        5.. => short(10f64.powi(power)),
+        0..=3 => count(10u64.pow(power as u32)),
+        4.. => short(10f64.powi(power)),
     }
 }
 
-/// At most four digits and a letter: `0.25`, `12.5k`, `3M`.
+/// At most four digits and a letter, or a power of ten: `0.25`, `12.5k`, `3M`, `1e21`.
 pub(super) fn short(value: f64) -> String {
+    if value >= 1e21 {
+        return format!("{value:.0e}");
+    }
     let letters = [(1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
     let (scale, letter) = letters.into_iter().find(|(scale, _)| value >= scale * 0.9995).unwrap_or((1.0, ""));
     format!("{}{letter}", three(value / scale))
@@ -164,7 +167,7 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        let shown = [0.0, 0.25, 999.0, 999.6, 12_500.0, 3e6, 0.012_345].map(short);
-        assert_eq!(shown, ["0", "0.25", "999", "1k", "12.5k", "3M", "0.0123"]);
+        let shown = [0.0, 0.25, 999.0, 999.6, 12_500.0, 3e6, 0.012_345, 2e300].map(short);
+        assert_eq!(shown, ["0", "0.25", "999", "1k", "12.5k", "3M", "0.0123", "2e300"]);
     }
 }

@@ -109,5 +109,5 @@ pub(super) fn cost(groups: &[Group]) -> Option<Figure> {
         }
     });
     let caption = told.collect::<Vec<_>>().join("; ") + ". The sender's time includes spinning until a message is due.";
-    Some(Figure::new("Processor time of a message", caption, rows(&drawn, &Axis::from_zero("ns", most))))
+    Some(Figure::new("Processor time of a message", caption, rows(&drawn, &Axis::from_zero("ns a message", most))))
 }
