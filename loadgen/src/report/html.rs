@@ -298,3 +298,31 @@ fn push_section(html: &mut String, heading: &str, content: String) {
         html.push_str(&format!("<section>\n<h2>{heading}</h2>\n{content}</section>\n"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn days_of_seconds_make_a_page_of_a_bounded_size_with_the_one_bad_second_in_it() {
+        let day = 86_400u64;
+        let second =
+            |at: u64| json!({"at": at, "sent": 100 * at, "received": 100 * at, "socket_queued_bytes": at % 4_001});
+        let stored: Vec<_> = (0..day).map(|second| if second == 43_210 { 93 } else { 100 }).collect();
+        let run = json!({
+            "schema": "loadgen.run/1", "verdict": "fail", "target": "udp://h:1", "plan": {"seconds": day},
+            "offered_by_second": vec![100; day as usize], "stored_by_second": stored,
+            "series": (1..=day).map(second).collect::<Vec<_>>(),
+        });
+        let document = Document::new("day.json".into(), run).unwrap();
+        let judged = Judged::new("day.json", &document.json, &[], None).unwrap();
+        let mut page = Page::default();
+        for _ in 0..=SHOWN_MAX {
+            page.add(&document, std::slice::from_ref(&judged));
+        }
+        let html = page.render(Some(Verdict::Fail));
+        assert!(html.contains("A lost from second 43,211 on, most of it in second 43,211: 7"));
+        assert!(html.len() < record::BYTES_MAX + (1 << 20), "{}", html.len());
+    }
+}
