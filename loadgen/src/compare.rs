@@ -88,21 +88,30 @@ struct Column {
 impl Column {
     /// Least, median and most of a figure over the runs that measured it.
     fn spread(&self, figure: &Figure) -> Option<[f64; 3]> {
-        let mut values: Vec<_> = self.runs.iter().filter_map(|run| figure.value(run)).collect();
-        values.sort_by(f64::total_cmp);
-        let (least, most) = (values.first()?, values.last()?);
-        let middle = values.len() / 2;
-        let median = if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 };
-        Some([*least, median, *most])
+        spread(self.runs.iter().filter_map(|run| figure.value(run)).collect())
     }
 
     fn cell(&self, figure: &Figure) -> String {
-        match self.spread(figure) {
-            None => "-".into(),
-            Some([least, _, most]) if least == most => figure.show(Some(least)),
-            Some([least, median, most]) => {
-                format!("{} ({} .. {})", figure.show(Some(median)), figure.show(Some(least)), figure.show(Some(most)))
-            }
+        cell(figure, self.spread(figure))
+    }
+}
+
+/// Least, median and most of some values, if there are any.
+pub(crate) fn spread(mut values: Vec<f64>) -> Option<[f64; 3]> {
+    values.sort_by(f64::total_cmp);
+    let (least, most) = (values.first()?, values.last()?);
+    let middle = values.len() / 2;
+    let median = if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 };
+    Some([*least, median, *most])
+}
+
+/// A median for people, with least and most where they differ.
+pub(crate) fn cell(figure: &Figure, spread: Option<[f64; 3]>) -> String {
+    match spread {
+        None => "-".into(),
+        Some([least, _, most]) if least == most => figure.show(Some(least)),
+        Some([least, median, most]) => {
+            format!("{} ({} .. {})", figure.show(Some(median)), figure.show(Some(least)), figure.show(Some(most)))
         }
     }
 }

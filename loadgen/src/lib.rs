@@ -15,7 +15,7 @@
 //! * [`observe`]: counters of the machine, the sockets, the process and the collector;
 //! * [`ledger`]: where each message ended, and one sentence about it; pure;
 //! * [`monitor`]: who looks while a run goes on; [`view`]: what it looks like;
-//! * [`report`]: what became of a run, as `run.json`; [`report::judged`]: as Markdown, CSV or JUnit XML;
+//! * [`report`]: what became of a run, as `run.json`; [`report::judged`]: as Markdown, CSV, JUnit XML or a page of HTML;
 //! * [`figures`]: what is told of a run, by name and unit; [`threshold`] and [`baseline`]: what it must keep; pure;
 //! * [`compare`]: runs side by side; [`search`]: the greatest load that a collector keeps up with; [`sweep`]: what happens
 //!   below and above it;

@@ -16,6 +16,8 @@ use crate::send::{Framing, Overflow, Trouble};
 use crate::verify::Verification;
 
 pub mod csv;
+pub mod document;
+pub mod html;
 pub mod judged;
 pub mod junit;
 pub mod markdown;

@@ -18,7 +18,7 @@ mod painter;
 mod plain;
 mod rows;
 mod terminal;
-mod wording;
+pub(crate) mod wording;
 
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write};

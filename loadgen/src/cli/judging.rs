@@ -86,18 +86,26 @@ fn demand(checked: Checked) -> Demand {
 ///
 /// # Errors
 /// What is wrong with it, and the exit code.
-pub(super) fn read(path: &Path) -> Result<Value, (u8, String)> {
+fn read(path: &Path) -> Result<Value, (u8, String)> {
+    let run = read_json(path)?;
+    match &run["schema"] {
+        Value::String(schema) if schema == SCHEMA => Ok(run),
+        schema => Err((USAGE, format!("{}: schema {schema}, but a baseline has {SCHEMA:?}", path.display()))),
+    }
+}
+
+/// What stands in a file of a bounded size.
+///
+/// # Errors
+/// What is wrong with it, and the exit code.
+pub(super) fn read_json(path: &Path) -> Result<Value, (u8, String)> {
     let failed = |error: std::io::Error| (RUNTIME_ERROR, format!("cannot read {}: {error}", path.display()));
     let unusable = |error: String| (USAGE, format!("{}: {error}", path.display()));
     let mut bytes = Vec::new();
     let limit = FILE_MIB_MAX << 20;
     File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes)).map_err(failed)?;
     if bytes.len() as u64 > limit {
-        return Err(unusable(format!("it is larger than {FILE_MIB_MAX} MiB, the most that is read of a run")));
+        return Err(unusable(format!("it is larger than {FILE_MIB_MAX} MiB, the most that is read of a file")));
     }
-    let run: Value = serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;
-    match &run["schema"] {
-        Value::String(schema) if schema == SCHEMA => Ok(run),
-        schema => Err(unusable(format!("schema {schema}, but this program knows only {SCHEMA:?}"))),
-    }
+    serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))
 }

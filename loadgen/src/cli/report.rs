@@ -5,22 +5,24 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::judging::{Judges, Judging, read};
+use super::judging::{Judges, Judging, read_json};
 use super::{RUNTIME_ERROR, USAGE, exit_code};
+use crate::report::document::Document;
+use crate::report::html::Page;
 use crate::report::judged::Judged;
 use crate::report::{Verdict, csv, junit, markdown, write_whole};
 
-/// Runs side by side, at most.
+/// Runs in a report, at most; and files.
 const RUNS_MAX: usize = 100;
 
 #[derive(Args)]
 pub(super) struct ReportArguments {
-    /// Files that run -o wrote; at most 100, of at most 64 MiB each.
-    #[arg(value_name = "RUN.json", required = true)]
-    runs: Vec<PathBuf>,
-    /// What to make of them.
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    /// Files that -o of run, compare, sweep or search wrote; at most 100 with at most 100 runs, of at most 64 MiB each.
+    #[arg(value_name = "FILE.json", required = true)]
+    files: Vec<PathBuf>,
+    /// What to make of them; html if the output ends in .html, else markdown.
+    #[arg(long, value_enum)]
+    format: Option<Format>,
     #[command(flatten)]
     judging: Judging,
     /// Write to this file instead of standard output.
@@ -28,10 +30,11 @@ pub(super) struct ReportArguments {
     output: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Default, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Format {
+    /// One page with figures, to be opened in a browser or printed.
+    Html,
     /// For people: verdicts, then tables with a column for each run.
-    #[default]
     Markdown,
     /// A row for each run.
     Csv,
@@ -40,18 +43,35 @@ enum Format {
 }
 
 pub(super) fn execute(command: &ReportArguments) -> Result<u8, (u8, String)> {
-    let runs = &command.runs;
-    if runs.len() > RUNS_MAX {
-        return Err((USAGE, format!("{} runs, but at most {RUNS_MAX} go into one report: make several", runs.len())));
+    let files = &command.files;
+    if files.len() > RUNS_MAX {
+        return Err((USAGE, format!("{} files, but at most {RUNS_MAX} go into one report: make several", files.len())));
     }
-    let Judges { thresholds, baseline } = command.judging.load()?;
-    let judge = |path: &PathBuf| {
-        let name = path.display().to_string();
-        Judged::new(&name, &read(path)?, &thresholds, baseline.as_ref())
-            .map_err(|error| (USAGE, format!("{name}: {error}")))
-    };
-    let judged = runs.iter().map(judge).collect::<Result<Vec<_>, _>>()?;
-    let text = match command.format {
+    let judges = command.judging.load()?;
+    let format = command.format();
+    let (mut page, mut judged, mut counting) = (Page::default(), Vec::new(), Vec::new());
+    for path in files {
+        let unusable = |error: String| (USAGE, format!("{}: {error}", path.display()));
+        let document = Document::new(path.display().to_string(), read_json(path)?).map_err(unusable)?;
+        let runs = judge(&document, &judges)?;
+        if judged.len() + runs.len() > RUNS_MAX {
+            return Err(unusable(format!(
+                "with its runs there are more than {RUNS_MAX}, the most of one report: make several"
+            )));
+        }
+        if format == Format::Html {
+            page.add(&document, &runs);
+        } else if runs.is_empty() {
+            return Err(unusable("it has no runs, and only --format html shows what else it has".into()));
+        }
+        if document.is_judged() || !judges.thresholds.is_empty() || judges.baseline.is_some() {
+            counting.extend(runs.iter().map(|run| run.verdict));
+        }
+        judged.extend(runs);
+    }
+    let verdict = worst(&counting);
+    let text = match format {
+        Format::Html => page.render(verdict),
         Format::Markdown => markdown::render(&judged),
         Format::Csv => csv::render(&judged),
         Format::Junit => junit::render(&judged),
@@ -62,11 +82,26 @@ pub(super) fn execute(command: &ReportArguments) -> Result<u8, (u8, String)> {
             .write_all(text.as_bytes())
             .map_err(|error| (RUNTIME_ERROR, format!("cannot write the report: {error}")))?,
     }
-    Ok(exit_code(worst(&judged)))
+    Ok(exit_code(verdict.unwrap_or(Verdict::Pass)))
 }
 
-/// A run that says nothing weighs more than one that says something bad.
-fn worst(judged: &[Judged]) -> Verdict {
-    let is_any = |verdict| judged.iter().any(|run| run.verdict == verdict);
-    [Verdict::Invalid, Verdict::Fail].into_iter().find(|verdict| is_any(*verdict)).unwrap_or(Verdict::Pass)
+impl ReportArguments {
+    fn format(&self) -> Format {
+        let is_page = || self.output.as_ref().and_then(|path| path.extension()).is_some_and(|end| end == "html");
+        self.format.unwrap_or_else(|| if is_page() { Format::Html } else { Format::Markdown })
+    }
+}
+
+/// The runs of a document, each judged.
+fn judge(document: &Document, judges: &Judges) -> Result<Vec<Judged>, (u8, String)> {
+    let judge = |member: crate::report::document::Member<'_>| {
+        Judged::new(&member.name, member.run, &judges.thresholds, judges.baseline.as_ref())
+            .map_err(|error| (USAGE, format!("{}: {error}", member.name)))
+    };
+    document.members().into_iter().map(judge).collect()
+}
+
+/// A run that says nothing weighs more than one that says something bad; `None` where there is no run.
+fn worst(verdicts: &[Verdict]) -> Option<Verdict> {
+    [Verdict::Invalid, Verdict::Fail, Verdict::Pass].into_iter().find(|verdict| verdicts.contains(verdict))
 }

@@ -89,6 +89,12 @@ impl Judged {
         })
     }
 
+    /// A figure by its name, if it was measured.
+    #[must_use]
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        FIGURES.iter().position(|figure| figure.name == name).and_then(|at| self.figures[at])
+    }
+
     /// A fact by its name, if it is known.
     #[must_use]
     pub fn fact(&self, name: &str) -> Option<&str> {

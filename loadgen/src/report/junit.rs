@@ -3,7 +3,6 @@
 
 use super::Verdict;
 use super::judged::Judged;
-use crate::figures::FIGURES;
 
 /// One case.
 struct Case {
@@ -55,8 +54,7 @@ fn totals<'a>(cases: impl Iterator<Item = &'a Case> + Clone) -> String {
 }
 
 fn push_suite(text: &mut String, run: &Judged, cases: &[Case]) {
-    let elapsed = FIGURES.iter().position(|figure| figure.name == "elapsed_seconds").and_then(|at| run.figures[at]);
-    let time = elapsed.map(|seconds| format!(" time=\"{seconds}\"")).unwrap_or_default();
+    let time = run.figure("elapsed_seconds").map(|seconds| format!(" time=\"{seconds}\"")).unwrap_or_default();
     let started = run.fact("started").map(|started| format!(" timestamp=\"{}\"", escape(started))).unwrap_or_default();
     let name = escape(&run.file);
     text.push_str(&format!("  <testsuite name=\"{name}\"{}{time}{started}>\n", totals(cases.iter())));

@@ -1,10 +1,10 @@
 //! Figures as people read them, and text of others made harmless.
 
 /// What is said where a figure is not known.
-pub(super) const UNKNOWN: &str = "-";
+pub(crate) const UNKNOWN: &str = "-";
 
 /// Messages a second, rounded: `950 /s`, `200.0 k/s`, `1.25 M/s`.
-pub(super) fn rate(per_second: f64) -> String {
+pub(crate) fn rate(per_second: f64) -> String {
     match per_second {
         rate if !rate.is_finite() => UNKNOWN.into(),
         0.0 => "0 /s".into(),
@@ -16,7 +16,7 @@ pub(super) fn rate(per_second: f64) -> String {
 }
 
 /// A count with its thousands apart: `51,822`.
-pub(super) fn count(count: u64) -> String {
+pub(crate) fn count(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (index, digit) in digits.char_indices() {
@@ -29,7 +29,7 @@ pub(super) fn count(count: u64) -> String {
 }
 
 /// A share of 1 in percent. Rounding makes neither none of a little nor all of almost all.
-pub(super) fn share(ratio: f64) -> String {
+pub(crate) fn share(ratio: f64) -> String {
     match ratio {
         ratio if !ratio.is_finite() => UNKNOWN.into(),
         0.0 => "0 %".into(),
@@ -41,14 +41,14 @@ pub(super) fn share(ratio: f64) -> String {
 }
 
 /// A time as a clock shows it: `00:18`, `1:00:00`.
-pub(super) fn clock(seconds: f64) -> String {
+pub(crate) fn clock(seconds: f64) -> String {
     let seconds = seconds as u64;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes:02}:{seconds:02}") }
 }
 
 /// Milliseconds, in two digits or all that stand before the point: `0.31`, `7.8`, `88`.
-pub(super) fn milliseconds(ms: f64) -> String {
+pub(crate) fn milliseconds(ms: f64) -> String {
     match ms {
         ms if !ms.is_finite() => UNKNOWN.into(),
         ms if ms < 0.995 => format!("{ms:.2}"),
@@ -58,18 +58,18 @@ pub(super) fn milliseconds(ms: f64) -> String {
 }
 
 /// Whole microseconds.
-pub(super) fn microseconds(us: f64) -> String {
+pub(crate) fn microseconds(us: f64) -> String {
     count(us.round() as u64)
 }
 
 /// A figure, or that it is not known.
-pub(super) fn known<T>(figure: Option<T>, wording: impl FnOnce(T) -> String) -> String {
+pub(crate) fn known<T>(figure: Option<T>, wording: impl FnOnce(T) -> String) -> String {
     figure.map_or_else(|| UNKNOWN.into(), wording)
 }
 
 /// `text` with what a terminal would obey, and what would turn a line around, as its code in angle brackets: C0, DEL, C1,
 /// the line and paragraph separators, and the bidirectional controls (Unicode TR 9).
-pub(super) fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     let mut visible = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

@@ -110,6 +110,115 @@ fn the_exit_code_is_that_of_the_worst_run() {
     }
 }
 
+/// What `loadgen report` makes of files of `tests/golden/pages`, and its exit code.
+fn page(files: &[&str]) -> (String, Option<i32>) {
+    let directory = tempfile::tempdir().unwrap();
+    let inputs = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/pages");
+    for file in files {
+        fs::copy(format!("{inputs}/{file}"), directory.path().join(file)).unwrap();
+    }
+    let output = report(&directory, &[files, &["-o", "report.html"]].concat());
+    (fs::read_to_string(directory.path().join("report.html")).unwrap(), output.status.code())
+}
+
+/// The page without the input in it, and the input: file and JSON.
+fn record(page: &str) -> (String, Vec<(String, Value)>) {
+    let (mut rest, mut seen, mut files) = (page, String::new(), Vec::new());
+    while let Some((before, after)) = rest.split_once("<script type=\"application/json\" data-file=\"") {
+        let (json, after) = after.split_once("</script>").unwrap();
+        let (file, json) = json.split_once("\">").unwrap();
+        files.push((file.to_owned(), serde_json::from_str(json).unwrap()));
+        seen.push_str(before);
+        rest = after;
+    }
+    (seen + rest, files)
+}
+
+#[test]
+fn a_page_is_whole_always_the_same_and_asks_nobody() {
+    let files = ["udp.json", "compare.json", "sweep.json", "search.json"];
+    let (html, code) = page(&files);
+    assert_eq!((code, &html), (Some(99), &page(&files).0), "the same each time");
+    let (seen, record) = record(&html);
+    for ((file, json), name) in record.iter().zip(files) {
+        let input = fs::read_to_string(format!("{}/tests/golden/pages/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        assert_eq!((file.as_str(), json), (name, &serde_json::from_str(&input).unwrap()));
+    }
+    assert_eq!(record.len(), files.len());
+    for foreign in ["<script", "<link", "<img", "<iframe", "src=", "href=", "@import", "url(", "http://", "https://"] {
+        assert!(!seen.contains(foreign), "{foreign}");
+    }
+}
+
+#[test]
+fn every_figure_has_a_name_a_sentence_and_a_description() {
+    let (html, _) = page(&["udp.json", "compare.json", "sweep.json", "search.json"]);
+    let figures: Vec<_> = html.split("<figure>").skip(1).map(|rest| rest.split_once("</figure>").unwrap().0).collect();
+    let mut captions = String::new();
+    for figure in &figures {
+        let (_, caption) = figure.split_once("<figcaption>").unwrap();
+        captions.push_str(caption);
+        let image = &figure[figure.find("<svg role").unwrap()..figure.find("<figcaption>").unwrap()];
+        let image = roxmltree::Document::parse(image).unwrap();
+        let told: Vec<_> = image.root_element().children().filter(|node| node.is_element()).take(2).collect();
+        assert_eq!((told[0].tag_name().name(), told[1].tag_name().name()), ("title", "desc"));
+        assert!(figure.contains("<h3>") && told.iter().all(|node| !node.text().unwrap().is_empty()), "{figure}");
+    }
+    for told in [
+        "A lost 4.69 % from second 4 on, most of it in second 5: 1,311; ",
+        "C lost nothing",
+        "A: half arrived within 0.0123 ms, 99 of 100 within 2.58 ms, the last after 503 ms",
+        "Of 30,000 messages offered 28,592 (95.31 %) are stored; most of the others ended in socket_buffer: 1,408.",
+        "UDP lost messages from 68.2 k/s on, 36.67 % at 93.0 k/s; TCP lost nothing up to 68.2 k/s. The lossless rate is 62.0 k/s.",
+        "14 trials: 6 lost nothing, 7 lost messages, 1 invalid.",
+    ] {
+        assert!(captions.contains(told), "{told}: {captions}");
+    }
+    assert_eq!(figures.len(), 18, "{captions}");
+}
+
+#[test]
+fn what_was_not_measured_has_no_figure() {
+    let directory = runs(&[("pass.json", passed())]);
+    let output = report(&directory, &["pass.json", "--format", "html"]);
+    let html = text(&output.stdout);
+    assert_eq!((output.status.code(), html.matches("<figure>").count()), (Some(0), 2), "ledger and cost: {html}");
+    assert!(
+        html.contains(">PASS<") && html.contains("<pre>loadgen run udp://127.0.0.1:5514 --rate 200k</pre>"),
+        "{html}"
+    );
+}
+
+#[test]
+fn no_text_of_a_run_becomes_markup_of_the_page() {
+    let (html, _) = page(&["hostile.json"]);
+    let (seen, record) = record(&html);
+    assert!(!seen.contains("<script") && !seen.contains("<img") && !seen.contains(['\u{2028}', '\u{202e}']), "{seen}");
+    assert_eq!(record.len(), 1, "no text ends the element of the input");
+    assert!(seen.contains("&lt;/script&gt;&lt;script&gt;alert(1)") && seen.contains("&lt;U+202E&gt;"), "{seen}");
+}
+
+#[test]
+fn steps_of_a_sweep_are_meant_to_lose_and_a_search_has_no_runs() {
+    for (file, verdict, code) in
+        [("sweep.json", "MEASURED", 0), ("search.json", "MEASURED", 0), ("compare.json", "FAIL", 99)]
+    {
+        let (html, ended) = page(&[file]);
+        assert!(ended == Some(code) && html.contains(&format!("<p class=\"word\">{verdict}</p>")), "{file}: {ended:?}");
+    }
+    let inputs = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/pages");
+    let directory = tempfile::tempdir().unwrap();
+    let sweep = format!("{inputs}/sweep.json");
+    let judged = report(&directory, &[&sweep, "--format", "csv", "--threshold", "loss_ratio<=1%"]);
+    assert_eq!(
+        (judged.status.code(), text(&judged.stdout).lines().count()),
+        (Some(4), 19),
+        "its steps are judged when asked"
+    );
+    let search = report(&directory, &[&format!("{inputs}/search.json")]);
+    assert!(search.status.code() == Some(2) && text(&search.stderr).contains("only --format html shows"), "{search:?}");
+}
+
 #[test]
 fn what_cannot_be_reported_is_told_with_its_exit_code() {
     let mut other_plan = passed();
@@ -129,10 +238,10 @@ fn what_cannot_be_reported_is_told_with_its_exit_code() {
         (&["absent.json"][..], 1, "cannot read absent.json: No such file"),
         (&["pass.json", "-o", "absent/report"], 1, "cannot write absent/report: No such file"),
         (&["text.json"], 2, "text.json: expected ident at line 1"),
-        (&["schema.json"], 2, "schema.json: schema \"loadgen.run/2\", but this program knows only \"loadgen.run/1\""),
+        (&["schema.json"], 2, "schema.json: schema \"loadgen.run/2\", but this program knows only \"loadgen.run/1\", "),
         (&["verdict.json"], 2, "verdict.json: verdict: "),
         (&["large.json"], 2, "large.json: it is larger than 64 MiB"),
-        (&["pass.json"; 101], 2, "101 runs, but at most 100"),
+        (&["pass.json"; 101], 2, "101 files, but at most 100"),
         (&["pass.json", "--threshold", "los<=0"], 2, "the nearest is `lost`"),
         (&["pass.json", "--max-regress", "5%"], 2, "--baseline"),
         (

@@ -1,0 +1,173 @@
+//! Figures, thresholds, changes and settings in numbers, side by side.
+
+use std::collections::BTreeSet;
+
+use super::axis::short;
+use super::figure::sample;
+use super::group::{Group, SHOWN_MAX};
+use super::markup::{escape, table};
+use crate::compare::{cell, spread};
+use crate::figures::{FIGURES, Figure, Unit};
+
+/// What is told of runs before the figures.
+const KEY: [&str; 12] = [
+    "offered",
+    "achieved_rate",
+    "lost",
+    "loss_ratio",
+    "duplicates",
+    "corrupted",
+    "latency.p50",
+    "latency.p99",
+    "latency.max",
+    "latency_synced.p99",
+    "sender_cpu_ns_per_message",
+    "collector.cpu_ns_per_message",
+];
+
+/// A group's marker and name.
+pub(super) fn heading(group: &Group) -> String {
+    format!("<span class=\"run\">{}{}</span>", sample(group.style), escape(&group.name))
+}
+
+fn heads(groups: &[Group]) -> Vec<String> {
+    std::iter::once(String::new()).chain(groups.iter().map(heading)).collect()
+}
+
+/// What is told first: a column for each group, or a row where they are many.
+pub(super) fn side_by_side(groups: &[Group]) -> String {
+    let at: Vec<_> = KEY.iter().filter_map(|name| FIGURES.iter().position(|figure| figure.name == *name)).collect();
+    if groups.len() <= SHOWN_MAX {
+        return columns(groups, &at);
+    }
+    let head = ["", "target", "verdict"].into_iter().chain(at.iter().map(|at| FIGURES[*at].name));
+    let row = |group: &Group| {
+        let mut row = vec![escape(&group.name), escape(&group.words), verdicts(group)];
+        row.extend(at.iter().map(|at| median(group, *at)));
+        row
+    };
+    table(&head.map(str::to_owned).collect::<Vec<_>>(), &groups.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Every figure that any of some groups has.
+pub(super) fn all_figures(groups: &[Group]) -> String {
+    columns(groups, &(0..FIGURES.len()).collect::<Vec<_>>())
+}
+
+/// Verdicts and figures, a row each.
+fn columns(groups: &[Group], figures: &[usize]) -> String {
+    let mut rows = vec![std::iter::once("verdict".to_owned()).chain(groups.iter().map(verdicts)).collect::<Vec<_>>()];
+    let is_known = |at: usize| groups.iter().any(|group| group.runs.iter().any(|run| run.judged.figures[at].is_some()));
+    rows.extend(figures.iter().filter(|at| is_known(**at)).map(|at| {
+        let medians = groups.iter().map(|group| median(group, *at));
+        std::iter::once(breakable(FIGURES[*at].name)).chain(medians).collect()
+    }));
+    table(&heads(groups), &rows)
+}
+
+/// A dotted name that goes on in the next line where the column is narrow.
+fn breakable(name: &str) -> String {
+    escape(name).replace('.', ".<wbr>").replace('_', "_<wbr>")
+}
+
+/// The median of a figure, with least and most where runs differ.
+fn median(group: &Group, at: usize) -> String {
+    cell(&FIGURES[at], spread(group.telling().iter().filter_map(|run| run.judged.figures[at]).collect()))
+}
+
+/// How the runs of a group stand: one verdict, or how many there are of each.
+fn verdicts(group: &Group) -> String {
+    let all: Vec<_> = group.runs.iter().map(|run| run.judged.verdict.to_string()).collect();
+    let count = |verdict: &str| all.iter().filter(|is| *is == verdict).count();
+    let told = ["pass", "fail", "invalid"]
+        .into_iter()
+        .map(|verdict| (count(verdict), verdict))
+        .filter(|(count, _)| *count > 0);
+    if all.len() == 1 {
+        all.concat()
+    } else {
+        told.map(|(count, verdict)| format!("{count} {verdict}")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// What was demanded, and what became of it in each group; empty if nothing was. Where groups are many, only what was breached.
+pub(super) fn thresholds(groups: &[Group]) -> String {
+    let demands = groups.iter().flat_map(|group| &group.runs).flat_map(|run| &run.demands);
+    let is_told = |passed: bool| groups.len() <= SHOWN_MAX || !passed;
+    let all: BTreeSet<_> =
+        demands.filter(|(_, _, passed)| is_told(*passed)).map(|(threshold, ..)| threshold.as_str()).collect();
+    if all.is_empty() {
+        return String::new();
+    }
+    let row = |threshold: &&str| {
+        let kept = groups.iter().map(|group| (group, kept(group, threshold)));
+        if groups.len() <= SHOWN_MAX {
+            return [vec![escape(threshold)], kept.map(|(_, told)| told).collect()].concat();
+        }
+        let breached = kept
+            .filter(|(_, told)| told.contains("breached"))
+            .map(|(group, told)| format!("{}: {told}", escape(&group.name)));
+        vec![escape(threshold), breached.collect::<Vec<_>>().join("; ")]
+    };
+    let head = if groups.len() <= SHOWN_MAX { heads(groups) } else { vec![String::new(), "breached by".into()] };
+    table(&head, &all.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Whether the runs of a group keep a threshold, and the first value that does not.
+fn kept(group: &Group, threshold: &str) -> String {
+    let asked: Vec<_> = group.runs.iter().flat_map(|run| &run.demands).filter(|(is, ..)| is == threshold).collect();
+    let breached: Vec<_> = asked.iter().filter(|(.., passed)| !passed).collect();
+    let Some((_, actual, _)) = breached.first() else {
+        return if asked.is_empty() { "-" } else { "kept" }.to_owned();
+    };
+    let figure = threshold.split(['<', '>', '=']).next().and_then(|name| Figure::named(name.trim()).ok());
+    let measured = match (figure, actual) {
+        (_, None) => "not measured".to_owned(),
+        (Some(figure), actual) => figure.show(*actual),
+        (None, Some(actual)) => short(*actual),
+    };
+    let runs = if asked.len() > 1 { format!(" by {} of {} runs", breached.len(), asked.len()) } else { String::new() };
+    format!("<strong>breached</strong>{runs}: {measured}")
+}
+
+/// Every run beside the baseline; empty without one.
+pub(super) fn changes(groups: &[Group]) -> String {
+    let runs = groups.iter().flat_map(|group| group.runs.iter().map(move |run| (group, run)));
+    let rows = runs.flat_map(|(group, run)| {
+        run.judged.changes.iter().map(|change| {
+            let figure = change.figure;
+            vec![
+                escape(figure.name),
+                heading(group),
+                figure.show(Some(change.old)),
+                figure.show(change.new),
+                change.growth().unwrap_or_else(|| "-".into()),
+                Unit::Share.show(change.limit),
+                if change.regressed { "<strong>regression</strong>" } else { "kept" }.to_owned(),
+            ]
+        })
+    });
+    let rows: Vec<_> = rows.collect();
+    let head = ["figure", "", "was", "is", "change", "may become worse by", ""].map(str::to_owned);
+    if rows.is_empty() { String::new() } else { table(&head, &rows) }
+}
+
+/// Plan, versions and machine of the typical runs; where groups are many, what all have in common.
+pub(super) fn settings(groups: &[Group]) -> String {
+    let names: BTreeSet<_> = groups.iter().flat_map(|group| group.typical().judged.facts.keys()).collect();
+    let names = names.into_iter().filter(|name| *name != "command");
+    let facts =
+        |name: &str| groups.iter().map(|group| group.typical().judged.fact(name).unwrap_or("-")).collect::<Vec<_>>();
+    if groups.len() > SHOWN_MAX {
+        let common = |name: &String| {
+            let facts = facts(name);
+            let different: BTreeSet<_> = facts.iter().collect();
+            let told =
+                if different.len() == 1 { escape(facts[0]) } else { format!("{} different ones", different.len()) };
+            vec![breakable(name), told]
+        };
+        return table(&[String::new(), "all runs".into()], &names.map(common).collect::<Vec<_>>());
+    }
+    let row = |name: &String| [vec![breakable(name)], facts(name).into_iter().map(escape).collect()].concat();
+    table(&heads(groups), &names.map(row).collect::<Vec<_>>())
+}
