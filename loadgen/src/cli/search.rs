@@ -239,7 +239,9 @@ impl Trials<'_> {
         if arrived(&report) == 0 {
             return Err((PREFLIGHT_FAILED, format!("nothing arrives: {}", report.ledger.sentence)));
         }
-        self.tell(&format!("this sender sends {:.0} messages a second at full speed", report.achieved_rate));
+        if !self.is_quiet {
+            eprintln!("this sender sends {:.0} messages a second at full speed", report.achieved_rate);
+        }
         Ok((report.achieved_rate as u64, report.achieved_rate))
     }
 
@@ -259,11 +261,14 @@ impl Trials<'_> {
             let (trial, tried) = judge(&report, kind, load, seconds).map_err(|error| (RUNTIME_ERROR, error))?;
             let lost = if tried.lost == 0 { "nothing".into() } else { format!("{} of {}", tried.lost, tried.offered) };
             let late = tried.invalid.as_ref().map_or("", |_| "; not offered in time");
-            self.tell(&match kind {
-                Kind::Rate => format!("{load} a second for {seconds:.1} s: lost {lost}{late}"),
-                Kind::Burst => format!("{load} at once: lost {lost}{late}"),
-            });
             self.tried.push(tried);
+            let told = match kind {
+                Kind::Rate => format!("{load} a second for {seconds:.1} s"),
+                Kind::Burst => format!("{load} at once"),
+            };
+            if !self.is_quiet {
+                eprintln!("trial {}: {told}: lost {lost}{late}", self.tried.len());
+            }
             if trial.is_sender_limited && late_at != Some(load) {
                 late_at = Some(load);
                 continue;
@@ -272,12 +277,6 @@ impl Trials<'_> {
             search.record(trial);
         }
         Ok(search)
-    }
-
-    fn tell(&self, text: &str) {
-        if !self.is_quiet {
-            eprintln!("trial {}: {text}", self.tried.len() + 1);
-        }
     }
 }
 
