@@ -184,9 +184,10 @@ pub fn host(target: IpAddr, answers: &[Answer]) -> Host {
 /// Probes, and tells of each part when it is done.
 ///
 /// At most 10 s for the name; `count` times the longer of `interval` and `timeout` for ICMP echo, and as much again for TCP
-/// where that is needed; 2.5 s for a TCP port, 3.5 s for each port of a machine that is not known to be there, or `timeout` if that is longer, and 6 s for the collector's count; 15 s for the
-/// path's longest packet and 30 s for its hops. At most 2 datagrams and `count` + 1 connections to the port, `count` echo
-/// requests, 64 packets to find the longest one, and two for each hop.
+/// where that is needed; for a TCP port 2.5 s, for each port of a machine that is not known to be there 3.5 s, or `timeout` if
+/// that is longer; 10 s for the collector's count; 15 s for the longest packet and 30 s for the hops of the path. At most 2
+/// datagrams and `count` + 1 connections to the port, `count` echo requests, 64 packets to find the longest one, and two for
+/// each hop.
 pub fn probe(plan: &Plan, command: Vec<String>, tell: &mut dyn FnMut(&Probe, Part)) -> Probe {
     let begun = Instant::now();
     let found = plan.place.resolve();

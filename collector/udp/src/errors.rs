@@ -36,7 +36,7 @@ pub enum Origin {
 }
 
 /// Has the kernel queue errors about what this socket sends. They count against its receive buffer: what does not fit is
-/// forgotten. For UDP, ICMP and raw sockets, and, since Linux 5.11, for a TCP socket until it is connected.
+/// forgotten. For UDP, ICMP and raw sockets, and, since Linux 5.8, for a TCP socket until it is connected.
 ///
 /// # Errors
 /// What setsockopt(2) says.

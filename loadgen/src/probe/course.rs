@@ -54,7 +54,9 @@ impl Course<'_> {
                 _ => self.tcp(patience),
             };
             tcp = tcp.or((*transport != Transport::Udp).then_some(answer));
-            answers.push(answer);
+            // A collector that counts, or a table of this machine, may know what no answer says.
+            let is_open = port.as_ref().is_some_and(|port| port.state == State::Open);
+            answers.push(if is_open { Answer::Reply } else { answer });
             ports.extend(port);
         }
         ports.reverse();
@@ -126,6 +128,7 @@ impl Course<'_> {
         if is_answered {
             return;
         }
+        // A port that was silent would be silent again.
         let is_worth = tcp.map_or(state == HostState::Silent || !asked, |answer| answer.is_from(target));
         if !is_worth {
             return;

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::answer::Answer;
 use super::echo::Way;
 use super::port::State;
 use super::{HostState, Part, Probe};
@@ -13,7 +14,7 @@ const RECEIVED_ALWAYS_BYTES: (u32, u32) = (480, 1180);
 /// Paragraphs about a part.
 #[must_use]
 pub fn part(probe: &Probe, part: Part) -> Vec<String> {
-    let paragraphs = match part {
+    match part {
         Part::Name => name(probe),
         Part::Source => source(probe),
         Part::Echo => echo(probe),
@@ -21,8 +22,7 @@ pub fn part(probe: &Probe, part: Part) -> Vec<String> {
         Part::Mtu => mtu(probe),
         Part::Path => vec![PATH_HOW.into(), PATH_READ.into()],
         Part::Verdict => verdict(probe),
-    };
-    paragraphs.into_iter().collect()
+    }
 }
 
 const ADDRESS: &str = "Every machine of a network has an address, IPv4 (192.0.2.7) or IPv6 (2001:db8::7). This one was given, so no name \
@@ -79,13 +79,13 @@ const ICMP: &str = "ICMP is how the network speaks about itself: errors (this po
 fn echo(probe: &Probe) -> Vec<String> {
     let mut told = vec![ICMP.to_owned()];
     let Some(echo) = &probe.echo else { return told };
-    if echo.received == 0 {
+    if echo.received == 0 && !matches!(echo.failure, Some(Answer::Undelivered { .. })) {
         told.push(
             "No answer does not mean that the machine is down: many networks drop ICMP echo, and let logs through. What the \
              ports say below counts more."
                 .into(),
         );
-    } else if echo.way == Some(Way::TcpConnect) {
+    } else if echo.received > 0 && echo.way == Some(Way::TcpConnect) {
         told.push(
             "A machine that refuses a connection (RST) has answered, too: it is there. So the time of a connection, or of a \
              refusal, is a round trip as well."
@@ -204,8 +204,11 @@ const PATH_READ: &str = "The time is there and back. A * is a hop that does not 
 
 fn verdict(probe: &Probe) -> Vec<String> {
     let told = match (probe.usable, probe.host.map(|host| host.state)) {
-        (true, _) => {
+        (true, _) if probe.ports.iter().any(|port| port.state == State::Open) => {
             "Messages can be sent. Whether all of them are kept is another question: loadgen run --check asks it."
+        }
+        (true, _) => {
+            "Messages can be sent; that they arrive is likely, and not proved. loadgen run --check says what becomes of each."
         }
         (false, Some(HostState::Up)) => {
             "The machine is there, but the port does not take messages: look at the collector and at firewalls, not at the network."

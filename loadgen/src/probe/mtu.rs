@@ -204,7 +204,7 @@ pub(super) fn measure(ends: Ends, echo: Option<&EchoSocket>, patience: Duration)
     let (begun, mut sequence, mut stopped) = (Instant::now(), 1000, None);
     while let Some(length) = search.next() {
         let text_bytes = (length - lengths.headers) as usize;
-        let until = Instant::now() + patience;
+        let until = (Instant::now() + patience).min(begun + MTU_TIME);
         let answer = match echo {
             Some(echo) => echo.ask(sequence, text_bytes, until),
             None => ends.ask(&socket, (&text[..text_bytes], ends.at_port(CLOSED_PORT)), |_| false, until),

@@ -151,7 +151,8 @@ pub(super) fn follow(
 ) -> io::Result<Option<Path>> {
     let (mut hops, begun) = (Vec::new(), Instant::now());
     for number in 1..=hops_max {
-        hops.push(ask(ends, number, second, patience)?);
+        let left = PATH_TIME.saturating_sub(begun.elapsed());
+        hops.push(ask(ends, number, second, patience.min(left / 2))?);
         if let Some(end) = end(&hops, hops_max, known, begun.elapsed()) {
             return Ok(Some(Path { hops, end }));
         }

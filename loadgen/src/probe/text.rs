@@ -134,7 +134,8 @@ fn echo(echo: &Echo) -> Vec<Line> {
     }
     let mut lines = vec![line("echo", text)];
     for NotPermitted { way: closed, why, remedy } in &echo.not_permitted {
-        lines.push(line("", format!("not permitted: {} ({why}); what permits it: {remedy}", way(*closed))));
+        lines.push(line("", format!("not permitted: {}, {why}; to permit it:", way(*closed))));
+        lines.push(line("", format!("  {remedy}")));
     }
     lines
 }
@@ -160,7 +161,9 @@ fn port(port: &Port, probe: &Probe) -> Vec<Line> {
         lines.push(line(
             "",
             match (&holder.command, holder.pid) {
-                (Some(command), Some(pid)) => format!("held by {command}, process {pid} of this machine"),
+                (Some(command), Some(pid)) => {
+                    format!("held by {}, process {pid} of this machine", command.escape_debug())
+                }
                 _ => "held by a process of this machine that another user runs: root can see which".into(),
             },
         ));

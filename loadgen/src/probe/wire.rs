@@ -78,21 +78,25 @@ impl Ends {
         if let Some(hops) = hops {
             set_hops(&socket, hops)?;
         }
+        let refused = |error: &io::Error| match error.kind() {
+            io::ErrorKind::ConnectionRefused => Answer::Reset,
+            _ => Self::refused(error),
+        };
         match socket.connect(&self.at_port(port).into()) {
             Ok(()) => return Ok(Answer::Reply),
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(Answer::Reset),
-            Err(error) => return Ok(Self::refused(&error)),
+            Err(error) => return Ok(refused(&error)),
         }
         if !wait(&socket, PollFlags::OUT, until)? {
             return Ok(Answer::Silent);
         }
-        // An ICMP error stands in the queue (since Linux 5.11), a reset does not.
+        // An ICMP error stands in the queue (since Linux 5.8), a reset does not.
         Ok(match (self.queued(&socket), socket.take_error()?) {
             (Some(answer), _) => answer,
+            (None, Some(error)) => refused(&error),
+            // A source port that happens to be the one asked for connects to itself where nobody listens (RFC 9293 section 3.5).
+            (None, None) if is_connected_to_itself(&socket) => Answer::Reset,
             (None, None) => Answer::Reply,
-            (None, Some(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Answer::Reset,
-            (None, Some(error)) => Self::refused(&error),
         })
     }
 
@@ -108,6 +112,12 @@ pub(super) fn open(domain: Domain, kind: Type, protocol: Protocol) -> io::Result
     socket.set_nonblocking(true)?;
     queue_send_errors(&socket)?;
     Ok(socket)
+}
+
+fn is_connected_to_itself(socket: &Socket) -> bool {
+    let [own, other] =
+        [socket.local_addr(), socket.peer_addr()].map(|address| address.ok().and_then(|address| address.as_socket()));
+    own.is_some() && own == other
 }
 
 /// Drops answers to earlier packets.

@@ -21,6 +21,12 @@ fn states(found: &Value) -> Vec<(&str, &str, bool)> {
         .collect()
 }
 
+/// Whether this process is told to hold the port. A child that another test starts holds it too, until it becomes another
+/// program (execve(2)), and is then told in our place: so it is asked again.
+fn is_held_by_this_process(arguments: &[&str]) -> bool {
+    (0..100).any(|_| probe(arguments).0["ports"][0]["holder"]["pid"] == std::process::id())
+}
+
 #[test]
 fn an_open_udp_port_of_this_machine_is_known_by_its_holder_and_gets_two_messages_that_say_what_they_are() {
     for address in ["127.0.0.1:0", "[::1]:0"] {
@@ -28,7 +34,7 @@ fn an_open_udp_port_of_this_machine_is_known_by_its_holder_and_gets_two_messages
         let url = format!("udp://{}", collector.local_addr().unwrap());
         let (found, code) = probe(&[&url, "--timeout", "100ms"]);
         assert_eq!((states(&found), code), (vec![("udp", "open", true)], Some(0)));
-        assert_eq!(found["ports"][0]["holder"]["pid"], std::process::id());
+        assert!(is_held_by_this_process(&[&url, "--no-send"]));
         collector.set_nonblocking(true).unwrap();
         let mut buffer = [0; 1000];
         let mut received = Vec::new();
@@ -52,9 +58,10 @@ fn nothing_is_sent_to_the_port_if_nothing_shall_be() {
 #[test]
 fn an_open_tcp_port_accepts() {
     let collector = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (found, code) = probe(&[&format!("tcp://{}", collector.local_addr().unwrap())]);
+    let url = format!("tcp://{}", collector.local_addr().unwrap());
+    let (found, code) = probe(&[&url]);
     assert_eq!((states(&found), code), (vec![("tcp", "open", true)], Some(0)));
-    assert_eq!(found["ports"][0]["holder"]["pid"], std::process::id());
+    assert!(is_held_by_this_process(&[&url]));
 }
 
 #[test]
