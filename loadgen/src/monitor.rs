@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::Checking;
 use crate::ledger::{Facts, Ledger, Place};
-use crate::observe::{Change, Life, Snapshot, Watch};
+use crate::observe::{Change, Changes, Life, Snapshot, Watch};
 use crate::report::{CollectorSide, Sending};
 use crate::run::Order;
 use crate::schedule::Profile;
 use crate::send::Overflow;
 use crate::sender::Live;
 use crate::verify::{Latency, Progress, SECONDS_MAX};
-use crate::view::{self, Frame, Mode, View};
+use crate::view::{self, Frame, View};
 
 /// Of the monitor (sched(7)).
 const NICE: i32 = 19;
@@ -30,9 +30,6 @@ const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Rates are of so much time.
 const RATE_TIME: Duration = Duration::from_secs(1);
-
-/// Snapshots kept, an odd number: of more, every second goes, but never the first and the last.
-const SNAPSHOTS_MAX: usize = 601;
 
 /// A run at one moment, for its time series. Counts are since the start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -64,7 +61,7 @@ pub struct Monitor<'a> {
     start: Instant,
     planned_seconds: Option<f64>,
     view: View<Box<dyn Write + Send>>,
-    snapshots: Vec<Snapshot>,
+    changes: Changes,
     series: Vec<Second>,
     next_snapshot: Instant,
     /// Of the last second: when, sent, received.
@@ -95,7 +92,7 @@ impl<'a> Monitor<'a> {
             start,
             planned_seconds: order.schedule.planned_seconds(),
             view: View::new(ui, ui.output()),
-            snapshots: vec![before],
+            changes: Changes::since(before),
             series: Vec::new(),
             next_snapshot: start + SNAPSHOT_INTERVAL,
             moments: VecDeque::from([(start, 0, 0)]),
@@ -119,7 +116,7 @@ impl<'a> Monitor<'a> {
                 self.next_snapshot = now + SNAPSHOT_INTERVAL;
                 self.look();
             }
-            if self.order.ui != Mode::Quiet {
+            if self.view.is_due(self.elapsed_seconds(now)) {
                 let frame = self.frame(now);
                 self.view.show(&frame);
             }
@@ -129,15 +126,8 @@ impl<'a> Monitor<'a> {
     }
 
     fn look(&mut self) {
-        self.snapshots.push(Snapshot::take(self.watch, self.snapshots.last()));
-        if self.snapshots.len() >= SNAPSHOTS_MAX {
-            let mut number = 0;
-            self.snapshots.retain(|_| {
-                number += 1;
-                number % 2 == 1
-            });
-        }
-        self.change = Change::over(&self.snapshots);
+        self.changes.add(Snapshot::take(self.watch, Some(self.changes.last())));
+        self.change = self.changes.so_far();
         let progress = self.checking.progress();
         let sockets = self.change.sockets.as_ref();
         if self.series.len() < SECONDS_MAX {
@@ -153,15 +143,21 @@ impl<'a> Monitor<'a> {
         }
     }
 
+    fn elapsed_seconds(&self, now: Instant) -> f64 {
+        now.saturating_duration_since(self.start).as_secs_f64()
+    }
+
     fn frame(&mut self, now: Instant) -> Frame {
-        let elapsed_seconds = now.saturating_duration_since(self.start).as_secs_f64();
+        let elapsed_seconds = self.elapsed_seconds(now);
         let (sent, icmp) = (self.live.sent.load(Ordering::Relaxed), self.live.icmp.load(Ordering::Relaxed));
         let pacing = self.live.quality.lock().unwrap_or_else(PoisonError::into_inner).clone().pacing();
         let is_behind = self.is_behind(elapsed_seconds, sent);
         let progress = self.checking.progress();
         let received = progress.map(|progress| progress.stored + progress.corrupted);
         self.moments.push_back((now, sent, received.unwrap_or(0)));
-        while self.moments.len() > 2 && now.saturating_duration_since(self.moments[1].0) > RATE_TIME {
+        while self.moments.len() > 2
+            && now.saturating_duration_since(self.moments[1].0) > RATE_TIME - FRAME_INTERVAL / 2
+        {
             self.moments.pop_front();
         }
         let (since, sent_before, received_before) = self.moments[0];

@@ -1,7 +1,7 @@
 //! What can be seen of a run from outside: counters of this machine, of the collector's sockets and process, and of the
 //! collector itself, before the run, each second, and after.
 //!
-//! A [`Snapshot`] is taken of what a [`Watch`] points at; [`Change`] is the difference of two or more. All of it is read
+//! A [`Snapshot`] is taken of what a [`Watch`] points at; [`Changes`] adds up what happens from one to the next. All of it is read
 //! without privileges, and what cannot be read is absent, never an error: in a container much is.
 //!
 //! * [`host`]: this machine's network stack and devices;
@@ -25,7 +25,7 @@ pub mod host;
 pub mod process;
 pub mod sockets;
 
-pub use change::{Change, CollectorChange, Life, ProcessChange, SocketsChange};
+pub use change::{Change, Changes, CollectorChange, Life, ProcessChange, SocketsChange};
 use collector::Answer;
 use host::Host;
 use process::Process;
@@ -184,7 +184,9 @@ mod tests {
         drop(collector);
         let after = Snapshot::take(&watch, Some(&before));
         assert_eq!((after.sockets.as_deref(), &after.process), (Some(&[][..]), &None));
-        assert_eq!(Change::between(&before, &after).sockets.unwrap().life, Life::Gone);
+        let mut changes = Changes::since(before);
+        changes.add(after);
+        assert_eq!(changes.so_far().sockets.unwrap().life, Life::Gone);
     }
 
     #[test]

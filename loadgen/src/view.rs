@@ -200,10 +200,16 @@ impl<W: Write> View<W> {
         Self { form, interval_seconds: mode.interval_seconds(), next_seconds, out, failed: None }
     }
 
+    /// Whether a frame of so many seconds after the start would be shown: if not, none need be made.
+    #[must_use]
+    pub fn is_due(&self, elapsed_seconds: f64) -> bool {
+        elapsed_seconds >= self.next_seconds && self.failed.is_none() && !matches!(self.form, Form::Quiet)
+    }
+
     /// Shows `frame` if it is time, by the frame's own: ten times a second on a terminal, else once. An output that
     /// takes nothing any more ends the view, never the run.
     pub fn show(&mut self, frame: &Frame) {
-        if frame.elapsed_seconds >= self.next_seconds {
+        if self.is_due(frame.elapsed_seconds) {
             self.next_seconds = ((frame.elapsed_seconds / self.interval_seconds).floor() + 1.0) * self.interval_seconds;
             self.write(frame, false);
         }
@@ -323,10 +329,14 @@ mod tests {
         }
         let mut calls = Calls(0);
         let mut view = View::new(mode, &mut calls);
+        let mut due = 0;
         for number in 0..=3 * frames_per_second {
-            view.show(&Frame { elapsed_seconds: f64::from(number) / f64::from(frames_per_second), ..lossy() });
+            let elapsed_seconds = f64::from(number) / f64::from(frames_per_second);
+            due += usize::from(view.is_due(elapsed_seconds));
+            view.show(&Frame { elapsed_seconds, ..lossy() });
         }
         drop(view);
+        assert_eq!(due, calls.0, "a frame is due when it would be shown");
         calls.0
     }
 
@@ -353,6 +363,7 @@ mod tests {
         let mut gone = Gone(0);
         let mut view = View::new(Mode::Json, &mut gone);
         view.show(&Frame { elapsed_seconds: 1.0, ..good() });
+        assert!(!view.is_due(2.0));
         view.show(&Frame { elapsed_seconds: 2.0, ..good() });
         let ended = view.finish(&Frame { elapsed_seconds: 3.0, ..good() });
         assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::BrokenPipe);

@@ -1,5 +1,6 @@
 //! What happened between snapshots.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Snapshot;
@@ -86,28 +87,70 @@ pub struct CollectorChange {
     pub life: Life,
 }
 
-impl Change {
-    /// From one snapshot to a later one.
+/// Snapshots in the order of time, added up as they come: those in between tell what was restarted, and what wraps is
+/// followed, a socket's drops once each 2^32. Of all of them only the last is kept, so that a run of days takes no more
+/// than one of seconds.
+#[derive(Debug)]
+pub struct Changes {
+    first_at: Timestamp,
+    first_host: Host,
+    last: Snapshot,
+    /// Each part as it was last seen, and what it did until then.
+    sockets: Option<(Vec<Socket>, SocketsChange)>,
+    process: Option<(Process, ProcessChange)>,
+    collector: Option<(Collector, CollectorChange)>,
+}
+
+impl Changes {
+    /// Nothing but a first snapshot.
     #[must_use]
-    pub fn between(before: &Snapshot, after: &Snapshot) -> Self {
-        Self::over([before, after])
+    pub fn since(first: Snapshot) -> Self {
+        let (first_at, first_host) = (first.at, first.host.clone());
+        let mut changes =
+            Self { first_at, first_host, last: first.clone(), sockets: None, process: None, collector: None };
+        changes.add(first);
+        changes
     }
 
-    /// From the first of some snapshots, in the order of time, to the last. Those in between tell more of what was
-    /// restarted, and what wraps is followed: a socket's drops once each 2^32.
+    /// Adds what happened up to `now`. What `now` does not have is followed again when it is seen the next time.
+    pub fn add(&mut self, now: Snapshot) {
+        if let Some(now) = &now.sockets {
+            let (before, sum) = self.sockets.get_or_insert_with(|| (now.clone(), SocketsChange::default()));
+            sum.add(before, now);
+            before.clone_from(now);
+        }
+        if let Some(now) = &now.process {
+            let (before, sum) = self.process.get_or_insert_with(|| (now.clone(), ProcessChange::default()));
+            sum.add(before, now);
+            before.clone_from(now);
+        }
+        if let Some(now) = now.collector.told() {
+            let (before, sum) = self.collector.get_or_insert_with(|| (now.clone(), CollectorChange::none()));
+            sum.add(before, now);
+            before.clone_from(now);
+        }
+        self.last = now;
+    }
+
+    /// The last snapshot.
     #[must_use]
-    pub fn over<'a>(snapshots: impl IntoIterator<Item = &'a Snapshot>) -> Self {
-        let snapshots: Vec<_> = snapshots.into_iter().collect();
-        let (Some(first), Some(last)) = (snapshots.first(), snapshots.last()) else { return Self::default() };
-        let sockets: Vec<_> = snapshots.iter().filter_map(|snapshot| snapshot.sockets.as_deref()).collect();
-        let processes: Vec<_> = snapshots.iter().filter_map(|snapshot| snapshot.process.as_ref()).collect();
-        let answers: Vec<_> = snapshots.iter().filter_map(|snapshot| snapshot.collector.told()).collect();
-        Self {
-            seconds: last.at.duration_since(first.at).as_secs_f64(),
-            host: last.host.since(&first.host),
-            sockets: SocketsChange::over(&sockets),
-            process: ProcessChange::over(&processes, last.process.is_none()),
-            collector: CollectorChange::over(&answers, last.collector.told().is_none()),
+    pub fn last(&self) -> &Snapshot {
+        &self.last
+    }
+
+    /// From the first snapshot to the last.
+    #[must_use]
+    pub fn so_far(&self) -> Change {
+        let Self { last, .. } = self;
+        let process = self.process.as_ref().map(|(_, sum)| sum.clone());
+        let collector = self.collector.as_ref().map(|(_, sum)| sum.clone());
+        Change {
+            seconds: last.at.duration_since(self.first_at).as_secs_f64(),
+            // Of counters that cannot be read for once nothing is missed.
+            host: last.host.since(&self.first_host),
+            sockets: self.sockets.as_ref().map(|(_, sum)| *sum),
+            process: if last.process.is_some() { process } else { process.map(ProcessChange::gone) },
+            collector: if last.collector.told().is_some() { collector } else { collector.map(CollectorChange::gone) },
             collector_silent: match &last.collector {
                 Answer::Silent(why) => Some(why.clone()),
                 Answer::Unasked | Answer::Told(_) => None,
@@ -117,82 +160,63 @@ impl Change {
 }
 
 impl SocketsChange {
-    fn over(snapshots: &[&[Socket]]) -> Option<Self> {
-        let last = snapshots.last()?;
-        let (mut dropped, mut life) = (0, Life::Whole);
-        for pair in snapshots.windows(2) {
-            let (before, now) = (pair[0], pair[1]);
-            let find = |sockets: &[Socket], inode| sockets.iter().find(|socket| socket.inode == inode).copied();
-            for socket in now {
-                // One that is new counts from 0.
-                let counted = find(before, socket.inode).map_or(0, |socket| socket.dropped);
-                dropped += u64::from(socket.dropped.wrapping_sub(counted));
-            }
-            if before.is_empty() != now.is_empty() || before.iter().any(|socket| find(now, socket.inode).is_none()) {
-                life = Life::Restarted;
-            }
+    fn add(&mut self, before: &[Socket], now: &[Socket]) {
+        let find = |sockets: &[Socket], inode| sockets.iter().find(|socket| socket.inode == inode).copied();
+        for socket in now {
+            // One that is new counts from 0.
+            let counted = find(before, socket.inode).map_or(0, |socket| socket.dropped);
+            self.dropped += u64::from(socket.dropped.wrapping_sub(counted));
         }
-        if last.is_empty() && snapshots.iter().any(|sockets| !sockets.is_empty()) {
-            life = Life::Gone;
+        if before.is_empty() != now.is_empty() || before.iter().any(|socket| find(now, socket.inode).is_none()) {
+            self.life = Life::Restarted;
         }
-        let queued_bytes = last.iter().map(|socket| socket.queued_bytes).sum();
-        Some(Self { sockets: last.len(), dropped, queued_bytes, life })
+        if now.is_empty() && self.life != Life::Whole {
+            self.life = Life::Gone;
+        }
+        self.sockets = now.len();
+        self.queued_bytes = now.iter().map(|socket| socket.queued_bytes).sum();
     }
 }
 
 impl ProcessChange {
-    fn over(snapshots: &[&Process], is_gone: bool) -> Option<Self> {
-        let last = snapshots.last()?;
-        let (mut cpu_seconds, mut life) = (0.0, Life::Whole);
-        for pair in snapshots.windows(2) {
-            let (before, now) = (pair[0], pair[1]);
-            if (before.pid, before.start_ticks) == (now.pid, now.start_ticks) {
-                cpu_seconds += now.cpu_seconds - before.cpu_seconds;
-            } else {
-                cpu_seconds += now.cpu_seconds;
-                life = Life::Restarted;
-            }
+    fn add(&mut self, before: &Process, now: &Process) {
+        if (before.pid, before.start_ticks) == (now.pid, now.start_ticks) {
+            self.cpu_seconds += now.cpu_seconds - before.cpu_seconds;
+        } else {
+            self.cpu_seconds += now.cpu_seconds;
+            self.life = Life::Restarted;
         }
-        Some(Self {
-            pid: last.pid,
-            command: last.command.clone(),
-            cpu_seconds,
-            resident_bytes: last.resident_bytes,
-            life: if is_gone { Life::Gone } else { life },
-        })
+        self.pid = now.pid;
+        self.command.clone_from(&now.command);
+        self.resident_bytes = now.resident_bytes;
+    }
+
+    fn gone(self) -> Self {
+        Self { life: Life::Gone, ..self }
     }
 }
 
 impl CollectorChange {
-    fn over(snapshots: &[&Collector], is_gone: bool) -> Option<Self> {
-        let last = snapshots.last()?;
-        let mut change = Self {
-            books: Books { in_flight: last.books.in_flight, exact: last.books.exact, ..Books::default() },
-            cpu_seconds: last.cpu_seconds.map(|_| 0.0),
-            resident_bytes: last.resident_bytes,
-            unsynced_seconds: last.unsynced_seconds,
-            receive_buffer_bytes: last.receive_buffer_bytes,
-            ..Self::default()
-        };
-        for pair in snapshots.windows(2) {
-            let (before, now) = (pair[0], pair[1]);
-            if before.run_id == now.run_id {
-                change.add(now, &before.books, before.cpu_seconds);
-            } else {
-                change.add(now, &Books::default(), Some(0.0));
-                change.ended_in_flight = change.ended_in_flight.saturating_add(before.books.in_flight);
-                change.life = Life::Restarted;
-            }
-        }
-        if is_gone {
-            change.ended_in_flight = change.ended_in_flight.saturating_add(last.books.in_flight);
-            change.books.in_flight = 0;
-            change.life = Life::Gone;
-        }
-        Some(change)
+    /// Of nothing yet, which is exact.
+    fn none() -> Self {
+        Self { books: Books { exact: true, ..Books::default() }, ..Self::default() }
     }
 
-    fn add(&mut self, now: &Collector, before: &Books, cpu_seconds_before: Option<f64>) {
+    fn add(&mut self, before: &Collector, now: &Collector) {
+        if before.run_id == now.run_id {
+            self.grow(now, &before.books, before.cpu_seconds);
+        } else {
+            self.grow(now, &Books::default(), Some(0.0));
+            self.ended_in_flight = self.ended_in_flight.saturating_add(before.books.in_flight);
+            self.life = Life::Restarted;
+        }
+        self.books.in_flight = now.books.in_flight;
+        self.resident_bytes = now.resident_bytes;
+        self.unsynced_seconds = now.unsynced_seconds;
+        self.receive_buffer_bytes = now.receive_buffer_bytes;
+    }
+
+    fn grow(&mut self, now: &Collector, before: &Books, cpu_seconds_before: Option<f64>) {
         let grow = |sum: &mut u64, now, before| *sum = sum.saturating_add(growth(now, before));
         let (sum, now_books) = (&mut self.books, &now.books);
         grow(&mut sum.received, now_books.received, before.received);
@@ -203,16 +227,19 @@ impl CollectorChange {
         grow(&mut sum.write_failed, now_books.write_failed, before.write_failed);
         grow(&mut sum.socket_buffer, now_books.socket_buffer, before.socket_buffer);
         sum.exact &= now_books.exact;
-        if let (Some(sum), Some(now), Some(before)) = (&mut self.cpu_seconds, now.cpu_seconds, cpu_seconds_before) {
-            *sum += now - before;
-        }
+        let more = |now: f64| now - cpu_seconds_before.unwrap_or(now);
+        self.cpu_seconds = now.cpu_seconds.map(|now| self.cpu_seconds.unwrap_or(0.0) + more(now));
+    }
+
+    fn gone(mut self) -> Self {
+        self.ended_in_flight = self.ended_in_flight.saturating_add(self.books.in_flight);
+        self.books.in_flight = 0;
+        Self { life: Life::Gone, ..self }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
     use crate::observe::host::Udp;
 
@@ -239,12 +266,18 @@ mod tests {
         Snapshot { process: Some(process), ..snapshot(second) }
     }
 
+    fn over<'a>(snapshots: impl IntoIterator<Item = &'a Snapshot>) -> Change {
+        let mut snapshots = snapshots.into_iter().cloned();
+        let mut changes = Changes::since(snapshots.next().unwrap());
+        snapshots.for_each(|snapshot| changes.add(snapshot));
+        changes.so_far()
+    }
+
     #[test]
     fn what_is_not_seen_does_not_change() {
-        let change = Change::between(&snapshot(10), &snapshot(14));
+        let change = over([&snapshot(10), &snapshot(14)]);
         assert_eq!((change.seconds, change.host.udp.no_ports), (4.0, 4));
         assert_eq!((change.sockets, change.process, change.collector), (None, None, None));
-        assert_eq!(Change::over([]), Change::default());
     }
 
     #[test]
@@ -255,7 +288,7 @@ mod tests {
             // A receiver more, which counts from 0, is no restart.
             with_sockets(2, &[(1, u32::MAX), (2, 6), (3, 9)]),
         ];
-        let sockets = Change::over(&snapshots).sockets.unwrap();
+        let sockets = over(&snapshots).sockets.unwrap();
         let dropped = 2 + (u64::from(u32::MAX) - 1) + 1 + 9;
         assert_eq!(sockets, SocketsChange { sockets: 3, dropped, queued_bytes: 30, life: Life::Whole });
     }
@@ -263,27 +296,26 @@ mod tests {
     #[test]
     fn sockets_that_are_opened_again_count_in_full_as_a_lower_bound() {
         let (before, after) = (with_sockets(0, &[(1, 100)]), with_sockets(9, &[(2, 7)]));
-        let sockets = Change::between(&before, &after).sockets.unwrap();
+        let sockets = over([&before, &after]).sockets.unwrap();
         assert_eq!((sockets.dropped, sockets.life), (7, Life::Restarted));
-        let sockets =
-            Change::over([&before, &with_sockets(1, &[(1, 130)]), &with_sockets(2, &[]), &after]).sockets.unwrap();
+        let sockets = over([&before, &with_sockets(1, &[(1, 130)]), &with_sockets(2, &[]), &after]).sockets.unwrap();
         assert_eq!((sockets.dropped, sockets.life), (37, Life::Restarted));
-        assert_eq!(Change::between(&before, &with_sockets(9, &[])).sockets.unwrap().life, Life::Gone);
-        assert_eq!(Change::between(&with_sockets(0, &[]), &after).sockets.unwrap().life, Life::Restarted);
-        assert_eq!(Change::between(&with_sockets(0, &[]), &with_sockets(1, &[])).sockets.unwrap().life, Life::Whole);
+        assert_eq!(over([&before, &with_sockets(9, &[])]).sockets.unwrap().life, Life::Gone);
+        assert_eq!(over([&with_sockets(0, &[]), &after]).sockets.unwrap().life, Life::Restarted);
+        assert_eq!(over([&with_sockets(0, &[]), &with_sockets(1, &[])]).sockets.unwrap().life, Life::Whole);
     }
 
     #[test]
     fn books_of_runs_are_added_up_with_what_ended_in_flight() {
         let silent = Snapshot { collector: Answer::Silent("timeout".into()), ..snapshot(2) };
         let snapshots = [with_books(0, "a", 100, 0), with_books(1, "a", 150, 8), silent, with_books(3, "b", 20, 2)];
-        let change = Change::over(&snapshots);
+        let change = over(&snapshots);
         let collector = change.collector.unwrap();
         assert_eq!((collector.books.stored, collector.books.in_flight, collector.ended_in_flight), (70, 2, 8));
         assert_eq!((collector.life, collector.books.exact, collector.cpu_seconds), (Life::Restarted, true, Some(4.0)));
         assert_eq!(change.collector_silent, None);
 
-        let change = Change::over(&snapshots[..3]);
+        let change = over(&snapshots[..3]);
         let collector = change.collector.unwrap();
         assert_eq!((collector.books.stored, collector.books.in_flight, collector.ended_in_flight), (50, 0, 8));
         assert_eq!((collector.life, change.collector_silent.as_deref()), (Life::Gone, Some("timeout")));
@@ -292,18 +324,35 @@ mod tests {
     #[test]
     fn a_collector_that_answers_late_is_no_other() {
         let silent = Snapshot { collector: Answer::Silent("timeout".into()), ..snapshot(1) };
-        let collector =
-            Change::over([&with_books(0, "a", 1, 0), &silent, &with_books(2, "a", 4, 0)]).collector.unwrap();
+        let collector = over([&with_books(0, "a", 1, 0), &silent, &with_books(2, "a", 4, 0)]).collector.unwrap();
         assert_eq!((collector.books.stored, collector.life), (3, Life::Whole));
+    }
+
+    #[test]
+    fn no_restart_is_missed_however_long_a_run_is() {
+        let mut changes = Changes::since(with_books(0, "run 0", 0, 0));
+        // A run of the collector every seven seconds, of which each second stores one message; the last is silent.
+        for second in 1..7_000 {
+            let (run, stored) = (format!("run {}", second / 7), second as u64 % 7);
+            let silent = Snapshot { collector: Answer::Silent("timeout".into()), ..snapshot(second) };
+            changes.add(if stored == 6 { silent } else { with_books(second, &run, stored, 1) });
+        }
+        let collector = changes.so_far().collector.unwrap();
+        // The last run is gone as well.
+        assert_eq!((collector.books.stored, collector.ended_in_flight, collector.life), (5_000, 1_000, Life::Gone));
+        changes.add(with_books(7_000, "run 999", 6, 0));
+        let collector = changes.so_far().collector.unwrap();
+        assert_eq!((collector.books.stored, collector.ended_in_flight), (5_001, 999));
+        assert_eq!(collector.life, Life::Restarted, "but those before it ended");
     }
 
     #[test]
     fn processor_time_is_of_the_processes_there_were() {
         let snapshots = [with_process(0, 5, 1.0), with_process(1, 5, 1.5), with_process(2, 6, 0.25)];
-        let process = Change::over(&snapshots).process.unwrap();
+        let process = over(&snapshots).process.unwrap();
         assert_eq!((process.pid, process.cpu_seconds, process.life), (6, 0.75, Life::Restarted));
-        let process = Change::between(&snapshots[0], &snapshots[1]).process.unwrap();
+        let process = over([&snapshots[0], &snapshots[1]]).process.unwrap();
         assert_eq!((process.cpu_seconds, process.life), (0.5, Life::Whole));
-        assert_eq!(Change::between(&snapshots[0], &snapshot(9)).process.unwrap().life, Life::Gone);
+        assert_eq!(over([&snapshots[0], &snapshot(9)]).process.unwrap().life, Life::Gone);
     }
 }
