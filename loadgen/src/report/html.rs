@@ -1,10 +1,11 @@
 //! Runs, comparisons, sweeps and searches as one page of HTML: verdict, figures, tables, and the input itself. It runs no script,
 //! asks nobody for anything, and is the same each time. What a run brings along is bounded as it is added.
 
+use std::collections::BTreeMap;
+
 use super::Verdict;
 use super::document::{Document, Kind};
 use super::judged::Judged;
-use crate::view::wording::{count, share};
 
 mod axis;
 mod chart;
@@ -12,6 +13,7 @@ mod drawn;
 mod figure;
 mod generator;
 mod group;
+mod headline;
 mod latency;
 mod ledger;
 mod loss_runs;
@@ -25,10 +27,10 @@ mod tables;
 mod thin;
 mod trials;
 
-use axis::three;
 use drawn::{Drawn, command};
-use figure::{Figure, sample};
+use figure::Figure;
 use group::{Group, SHOWN_MAX, named};
+use headline::{banner, headlines, key, lead, title};
 use markup::{escape, shell};
 use overload::Sweep;
 use record::Record;
@@ -46,7 +48,8 @@ pub struct Page {
     searches: Vec<(String, Search)>,
     /// Runs of sweeps, for what is said of plan and machine.
     steps: Vec<(String, Vec<Drawn>)>,
-    commands: Vec<(String, String)>,
+    /// Each command, with the files that it made.
+    commands: Vec<(String, Vec<String>)>,
     record: Record,
 }
 
@@ -55,11 +58,11 @@ impl Page {
     pub fn add(&mut self, document: &Document, judged: &[Judged]) {
         let file = || document.file.clone();
         let words = command(&document.json["command"]);
-        if !words.is_empty() {
-            self.commands.push((
-                file(),
-                if words.len() == 1 { words.concat() } else { shell(words.iter().map(String::as_str)) },
-            ));
+        let command = if words.len() == 1 { words.concat() } else { shell(words.iter().map(String::as_str)) };
+        match self.commands.iter_mut().find(|(known, _)| *known == command) {
+            Some((_, files)) => files.push(file()),
+            None if command.is_empty() => {}
+            None => self.commands.push((command, vec![file()])),
         }
         self.record.add(document);
         let members = document.members();
@@ -67,10 +70,9 @@ impl Page {
             members.iter().zip(judged).map(|(member, judged)| (member.target, Drawn::new(member, judged))).collect();
         match document.kind {
             Kind::Run | Kind::Compare => {
-                let targets = drawn.iter().map(|(target, _)| target + 1).max().unwrap_or(0);
-                let mut runs = vec![Vec::new(); targets];
-                drawn.into_iter().for_each(|(target, run)| runs[target].push(run));
-                self.runs.extend(runs.into_iter().map(|runs| (file(), runs)));
+                let mut runs = BTreeMap::<_, Vec<_>>::new();
+                drawn.into_iter().for_each(|(target, run)| runs.entry(target).or_default().push(run));
+                self.runs.extend(runs.into_values().map(|runs| (file(), runs)));
             }
             Kind::Sweep => {
                 self.sweeps.push((file(), Sweep::new(document, judged)));
@@ -96,8 +98,9 @@ impl Page {
             "<header>\n<p class=\"kicker\">loadgen report</p>\n<h1>{title}</h1>\n{}</header>\n",
             lead(&groups)
         ));
-        html.push_str(&self.banner(verdict, &groups));
-        html.push_str(&self.headlines(shown));
+        let searches = || self.searches.iter().map(|(_, search)| search);
+        html.push_str(&banner(verdict, &groups, searches()));
+        html.push_str(&headlines(shown, searches()));
         if groups.iter().map(|group| group.runs.len()).sum::<usize>() > 1 {
             push_section(&mut html, "Side by side", key(shown) + &tables::side_by_side(&groups));
         }
@@ -120,42 +123,6 @@ impl Page {
         html
     }
 
-    fn banner(&self, verdict: Option<Verdict>, groups: &[Group]) -> String {
-        let (class, word) = match verdict {
-            Some(Verdict::Pass) => ("pass", "PASS"),
-            Some(Verdict::Fail) => ("fail", "FAIL"),
-            Some(Verdict::Invalid) => ("invalid", "INVALID"),
-            None => ("measured", "MEASURED"),
-        };
-        let mut told: Vec<_> =
-            groups.iter().take(SHOWN_MAX).flat_map(|group| sentences(group, groups.len() > 1)).collect();
-        if groups.len() > SHOWN_MAX {
-            told.insert(0, tally(groups));
-        }
-        told.extend(
-            self.searches
-                .iter()
-                .filter_map(|(_, search)| search.sentence.as_deref())
-                .map(|told| format!("<p>{}</p>", escape(told))),
-        );
-        format!(
-            "<section class=\"verdict {class}\">\n<p class=\"word\">{word}</p>\n<div>{}</div>\n</section>\n",
-            told.join("\n")
-        )
-    }
-
-    fn headlines(&self, groups: &[Group]) -> String {
-        let cards: String = groups.iter().map(|group| card(group, groups.len() > 1)).collect();
-        let found = self.searches.iter().flat_map(|(_, search)| search.headlines());
-        let found: String = found.map(|(what, much, note)| tile(&what, &much, &note)).collect();
-        let found = if found.is_empty() {
-            found
-        } else {
-            format!("<div class=\"card\"><dl class=\"tiles\">{found}</dl></div>\n")
-        };
-        format!("<section class=\"cards\">\n{cards}{found}</section>\n")
-    }
-
     /// Every figure that there is data for.
     fn figures(&self, groups: &[Group]) -> Vec<Figure> {
         let ended = groups.iter().filter_map(ledger::figure);
@@ -176,112 +143,14 @@ impl Page {
     }
 
     fn commands(&self) -> String {
-        let is_one = self.commands.len() == 1;
-        let command = |(file, command): &(String, String)| {
-            let file = if is_one { String::new() } else { format!("<p>{}</p>\n", escape(file)) };
-            format!("{file}<pre>{}</pre>\n", escape(command))
+        let command = |(command, files): &(String, Vec<String>)| {
+            let files = escape(&files.join(", "));
+            let files =
+                if self.commands.len() > 1 { format!("<p class=\"lead\">{files}</p>\n") } else { String::new() };
+            format!("{files}<pre>{}</pre>\n", escape(command))
         };
         self.commands.iter().map(command).collect()
     }
-}
-
-/// Targets, if they are few.
-fn title(groups: &[Group], others: usize) -> String {
-    match groups {
-        [] if others == 1 => "the limit of a collector".into(),
-        [] => format!("{others} searches and sweeps"),
-        [one] => escape(&one.words),
-        some if some.len() <= 3 => some.iter().map(|group| escape(&group.words)).collect::<Vec<_>>().join(", "),
-        many => format!("{} runs side by side", many.iter().map(|group| group.runs.len()).sum::<usize>()),
-    }
-}
-
-/// When, by what, and where it was run.
-fn lead(groups: &[Group]) -> String {
-    let Some(run) = groups.first().map(Group::typical) else { return String::new() };
-    let fact = |name: &str, before: &str, after: &str| {
-        run.judged.fact(name).map(|fact| format!("{before}{}{after}", escape(fact)))
-    };
-    let facts = [
-        fact("started", "", ""),
-        fact("version", "loadgen ", ""),
-        fact("environment.kernel", "kernel ", ""),
-        fact("environment.cpus", "", " processors"),
-    ];
-    format!("<p class=\"lead\">{}</p>\n", facts.into_iter().flatten().collect::<Vec<_>>().join(" &middot; "))
-}
-
-/// The ledger's sentence about a group's typical run, and why it failed if the sentence does not say so.
-fn sentences(group: &Group, is_named: bool) -> Vec<String> {
-    let run = group.typical();
-    let name = if is_named { format!("{}: ", tables::heading(group)) } else { String::new() };
-    let sentence = run.judged.sentence.iter();
-    let is_new = |reason: &&String| run.judged.sentence.as_ref().is_none_or(|sentence| !sentence.contains(*reason));
-    let reason = run.judged.reason.iter().filter(is_new);
-    sentence
-        .map(|told| format!("<p>{name}{}</p>", escape(told)))
-        .chain(reason.map(|told| format!("<p class=\"reason\">{name}{}</p>", escape(told))))
-        .collect()
-}
-
-/// How many runs stand how.
-fn tally(groups: &[Group]) -> String {
-    let runs = || groups.iter().flat_map(|group| &group.runs);
-    let number = |verdict| runs().filter(|run| run.judged.verdict == verdict).count();
-    let [passed, failed, invalid] = [Verdict::Pass, Verdict::Fail, Verdict::Invalid].map(number);
-    format!(
-        "<p>Of {} runs {passed} passed, {failed} failed, and {invalid} are invalid. Figures and sentences are of the first {SHOWN_MAX}.</p>",
-        runs().count()
-    )
-}
-
-fn tile(what: &str, much: &str, note: &str) -> String {
-    let note = if note.is_empty() { String::new() } else { format!("<dd class=\"small\">{}</dd>", escape(note)) };
-    format!("<div><dt>{}</dt><dd>{}</dd>{note}</div>\n", escape(what), escape(much))
-}
-
-/// The figures of a group that say most: medians.
-fn card(group: &Group, is_named: bool) -> String {
-    let median = |name| group.median(name);
-    let whole = |value: f64| count(value.round() as u64);
-    let of_offered = |value: f64| {
-        median("offered").filter(|offered| *offered > 0.0).map(|offered| share((value / offered).min(1.0)))
-    };
-    let kept = median("stored").or(median("received"));
-    let lost = median("lost").or(median("counted_lost"));
-    let ms = |value: f64| format!("{} ms", three(value));
-    let us = |value: f64| format!("{} us", three(value / 1e3));
-    let tiles = [
-        lost.map(|lost| ("lost", whole(lost), of_offered(lost))),
-        kept.map(|kept| ("stored", whole(kept), of_offered(kept))),
-        median("achieved_rate").map(|rate| ("messages a second", whole(rate), None)),
-        median("latency.p99")
-            .map(|p99| ("99 of 100 within", ms(p99), median("latency.max").map(|max| format!("longest {}", ms(max))))),
-        median("sender_cpu_ns_per_message").map(|ns| ("sender, per message", us(ns), None)),
-        median("collector.cpu_ns_per_message").map(|ns| ("collector, per message", us(ns), None)),
-    ];
-    let tiles: String =
-        tiles.into_iter().flatten().map(|(what, much, note)| tile(what, &much, &note.unwrap_or_default())).collect();
-    let name = if is_named {
-        format!("<h2>{} <span>{}</span></h2>\n", tables::heading(group), escape(&group.words))
-    } else {
-        String::new()
-    };
-    format!("<div class=\"card\">\n{name}<dl class=\"tiles\">\n{tiles}</dl>\n</div>\n")
-}
-
-/// Which lines are whose, and what figures show of several runs.
-fn key(groups: &[Group]) -> String {
-    let entry = |group: &Group| {
-        format!("<li>{}<strong>{}</strong> {}</li>", sample(group.style), escape(&group.name), escape(&group.words))
-    };
-    let several = groups.iter().any(|group| group.runs.len() > 1);
-    let typical = if several {
-        "<p>Medians, with least and most. Figures show the run in the middle by loss, then by latency.</p>\n"
-    } else {
-        ""
-    };
-    format!("<ul class=\"key\">{}</ul>\n{typical}", groups.iter().map(entry).collect::<String>())
 }
 
 fn push_figures(html: &mut String, figures: Vec<Figure>) {
@@ -318,7 +187,7 @@ mod tests {
         let document = Document::new("day.json".into(), run).unwrap();
         let judged = Judged::new("day.json", &document.json, &[], None).unwrap();
         let mut page = Page::default();
-        for _ in 0..=SHOWN_MAX {
+        for _ in 0..3 {
             page.add(&document, std::slice::from_ref(&judged));
         }
         let html = page.render(Some(Verdict::Fail));

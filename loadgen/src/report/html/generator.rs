@@ -86,7 +86,7 @@ pub(super) fn cost(groups: &[Group]) -> Option<Figure> {
     }
     let bar = |(name, ns, class): &(String, f64, &'static str)| Row {
         name: name.clone(),
-        value: format!("{} ns", count(*ns as u64)),
+        value: format!("{} ns", count(ns.round() as u64)),
         class,
         from: 0.0,
         to: *ns,

@@ -12,6 +12,9 @@ use crate::view::wording::{count, share};
 /// The axis begins at 0 if at least this share is missing; else near what is stored, so that little loss is seen.
 const WHOLE_AXIS_SHARE: f64 = 0.2;
 
+/// Places that are drawn, at most.
+const PLACES_MAX: usize = Place::ALL.len();
+
 /// The figure of a group's typical run, if it has a ledger.
 pub(super) fn figure(group: &Group) -> Option<Figure> {
     let run = group.typical();
@@ -37,7 +40,7 @@ pub(super) fn figure(group: &Group) -> Option<Figure> {
 /// A bar for each place that has messages, each beginning where the one before ended; what is stored comes last.
 fn steps(run: &Drawn, offered: f64) -> Vec<Row> {
     let is_found = |ended: &&Ended| ended.place == Place::Stored.name();
-    let places = || run.judged.places.iter().filter(|ended| ended.messages > 0);
+    let places = || run.judged.places.iter().filter(|ended| ended.messages > 0).take(PLACES_MAX);
     let mut left = 100.0;
     let lost = places().filter(|ended| !is_found(ended)).map(|ended| {
         let part = ended.messages as f64 / offered * 100.0;

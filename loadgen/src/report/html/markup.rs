@@ -2,10 +2,14 @@
 
 use crate::view::wording::visible;
 
+/// Longest text, letters.
+const LETTERS_MAX: usize = 10_000;
+
 /// `text` as the text of an element or the value of an attribute in double quotes: nothing in it is markup, and what would turn
-/// a line around or has no place in HTML is shown as its code.
+/// a line around or has no place in HTML is shown as its code. What is longer than [`LETTERS_MAX`] ends in three dots.
 pub(super) fn escape(text: &str) -> String {
-    let text = visible(text);
+    let end = text.char_indices().nth(LETTERS_MAX).map(|(at, _)| at);
+    let text = visible(&text[..end.unwrap_or(text.len())]);
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
@@ -17,6 +21,7 @@ pub(super) fn escape(text: &str) -> String {
             other => escaped.push(other),
         }
     }
+    escaped.push_str(if end.is_some() { "..." } else { "" });
     escaped
 }
 
@@ -61,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_is_markup() {
+    fn no_text_is_markup_or_endless() {
         assert_eq!(
             escape("<b a='\"'>&\u{202e}\u{1b}"),
             "&lt;b a=&#39;&quot;&#39;&gt;&amp;&lt;U+202E&gt;&lt;U+001B&gt;"

@@ -25,6 +25,9 @@ const KEY: [&str; 12] = [
     "collector.cpu_ns_per_message",
 ];
 
+/// Settings that are told, at most; a run has about 25.
+const SETTINGS_MAX: usize = 100;
+
 /// A group's marker and name.
 pub(super) fn heading(group: &Group) -> String {
     format!("<span class=\"run\">{}{}</span>", sample(group.style), escape(&group.name))
@@ -155,7 +158,7 @@ pub(super) fn changes(groups: &[Group]) -> String {
 /// Plan, versions and machine of the typical runs; where groups are many, what all have in common.
 pub(super) fn settings(groups: &[Group]) -> String {
     let names: BTreeSet<_> = groups.iter().flat_map(|group| group.typical().judged.facts.keys()).collect();
-    let names = names.into_iter().filter(|name| *name != "command");
+    let names = names.into_iter().filter(|name| *name != "command").take(SETTINGS_MAX);
     let facts =
         |name: &str| groups.iter().map(|group| group.typical().judged.fact(name).unwrap_or("-")).collect::<Vec<_>>();
     if groups.len() > SHOWN_MAX {

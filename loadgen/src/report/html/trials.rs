@@ -26,6 +26,8 @@ pub(super) struct Search {
     target: String,
     /// What was found, in a sentence.
     pub(super) sentence: Option<String>,
+    /// Which search it was, when and where.
+    facts: Vec<String>,
     goals: Vec<Goal>,
     burst: Value,
     trials: Vec<Trial>,
@@ -71,7 +73,22 @@ impl Search {
         let mut trials: Vec<_> = list("trials").iter().filter_map(trial).collect();
         let number = trials.len();
         trials.drain(..number.saturating_sub(TRIALS_MAX));
+        let environment = &json["environment"];
+        let facts = [
+            ("preset ", &json["preset"]),
+            ("", &json["plan"]),
+            ("", &json["started"]),
+            ("loadgen ", &json["version"]),
+            ("kernel ", &environment["kernel"]),
+            ("processors ", &environment["cpus"]),
+        ];
+        let fact = |(before, value): (&str, &Value)| match value {
+            Value::String(value) => Some(format!("{before}{value}")),
+            Value::Number(value) => Some(format!("{before}{value}")),
+            _ => None,
+        };
         Self {
+            facts: facts.into_iter().filter_map(fact).collect(),
             target: text(&json["target"]),
             sentence: json["sentence"].as_str().map(str::to_owned),
             goals: list("goals").iter().take(GOALS_MAX).map(goal).collect(),
@@ -99,7 +116,7 @@ impl Search {
         self.goals.iter().map(goal).chain(burst).map(limited).collect()
     }
 
-    /// Goals and burst, in numbers.
+    /// Goals and burst, in numbers, and what was searched.
     pub(super) fn table(&self) -> String {
         let goal = |goal: &Goal| {
             let rates = [&goal.lower, &goal.upper, &goal.throughput].map(per_second);
@@ -113,7 +130,8 @@ impl Search {
             rows.push(vec!["burst, messages".into(), messages("lower"), messages("upper"), "-".into(), sentence]);
         }
         let head = ["goal", "holds at", "does not at", "delivered there", ""];
-        table(&head.map(str::to_owned), &rows)
+        let facts: Vec<_> = std::iter::once(&self.target).chain(&self.facts).map(|fact| escape(fact)).collect();
+        format!("{}<p class=\"lead\">{}</p>\n", table(&head.map(str::to_owned), &rows), facts.join(" &middot; "))
     }
 
     /// The trials in their order, and what was lost at each load.

@@ -1,0 +1,147 @@
+//! What is told first: what was run, how it stands, and the figures that say most.
+
+use std::collections::BTreeSet;
+
+use super::axis::three;
+use super::figure::sample;
+use super::group::{Group, SHOWN_MAX};
+use super::markup::escape;
+use super::tables;
+use super::trials::Search;
+use crate::report::Verdict;
+use crate::view::wording::{count, share};
+
+/// Targets that have room in a title.
+const TITLE_TARGETS_MAX: usize = 3;
+
+/// The verdict, with a sentence or two about each group and search.
+pub(super) fn banner<'a>(
+    verdict: Option<Verdict>,
+    groups: &[Group],
+    searches: impl Iterator<Item = &'a Search>,
+) -> String {
+    let (class, word) = match verdict {
+        Some(Verdict::Pass) => ("pass", "PASS"),
+        Some(Verdict::Fail) => ("fail", "FAIL"),
+        Some(Verdict::Invalid) => ("invalid", "INVALID"),
+        None => ("measured", "MEASURED"),
+    };
+    let all = (groups.len() > SHOWN_MAX).then(|| tally(groups));
+    let each = groups.iter().take(SHOWN_MAX).flat_map(|group| sentences(group, groups.len() > 1));
+    let found = searches.filter_map(|search| search.sentence.as_deref()).map(|told| format!("<p>{}</p>", escape(told)));
+    let told: Vec<_> = all.into_iter().chain(each).chain(found).collect();
+    format!(
+        "<section class=\"verdict {class}\">\n<p class=\"word\">{word}</p>\n<div>{}</div>\n</section>\n",
+        told.join("\n")
+    )
+}
+
+/// A card for each group, and one for what was searched.
+pub(super) fn headlines<'a>(groups: &[Group], searches: impl Iterator<Item = &'a Search>) -> String {
+    let cards: String = groups.iter().map(|group| card(group, groups.len() > 1)).collect();
+    let found: String =
+        searches.flat_map(Search::headlines).map(|(what, much, note)| tile(&what, &much, &note)).collect();
+    let found =
+        if found.is_empty() { found } else { format!("<div class=\"card\"><dl class=\"tiles\">{found}</dl></div>\n") };
+    let all = cards + &found;
+    if all.is_empty() { all } else { format!("<section class=\"cards\">\n{all}</section>\n") }
+}
+
+/// Targets, if they are few.
+pub(super) fn title(groups: &[Group], others: usize) -> String {
+    let targets: BTreeSet<_> = groups.iter().map(|group| group.typical().target.as_str()).collect();
+    match (targets.len(), others) {
+        (0, 1) => "the limit of a collector".into(),
+        (0, _) => format!("{others} searches and sweeps"),
+        (1..=TITLE_TARGETS_MAX, _) => targets.into_iter().rev().map(escape).collect::<Vec<_>>().join(", "),
+        _ => format!("{} targets side by side", targets.len()),
+    }
+}
+
+/// When, by what, and where it was run.
+pub(super) fn lead(groups: &[Group]) -> String {
+    let Some(run) = groups.first().map(Group::typical) else { return String::new() };
+    let fact = |name: &str, before: &str, after: &str| {
+        run.judged.fact(name).map(|fact| format!("{before}{}{after}", escape(fact)))
+    };
+    let facts = [
+        fact("started", "", ""),
+        fact("version", "loadgen ", ""),
+        fact("environment.kernel", "kernel ", ""),
+        fact("environment.cpus", "", " processors"),
+    ];
+    format!("<p class=\"lead\">{}</p>\n", facts.into_iter().flatten().collect::<Vec<_>>().join(" &middot; "))
+}
+
+/// The ledger's sentence about a group's typical run, and why it failed if the sentence does not say so.
+fn sentences(group: &Group, is_named: bool) -> Vec<String> {
+    let run = group.typical();
+    let name = if is_named { format!("{}: ", tables::heading(group)) } else { String::new() };
+    let sentence = run.judged.sentence.iter();
+    let is_new = |reason: &&String| run.judged.sentence.as_ref().is_none_or(|sentence| !sentence.contains(*reason));
+    let reason = run.judged.reason.iter().filter(is_new);
+    sentence
+        .map(|told| format!("<p>{name}{}</p>", escape(told)))
+        .chain(reason.map(|told| format!("<p class=\"reason\">{name}{}</p>", escape(told))))
+        .collect()
+}
+
+/// How many runs stand how.
+fn tally(groups: &[Group]) -> String {
+    let runs = || groups.iter().flat_map(|group| &group.runs);
+    let number = |verdict| runs().filter(|run| run.judged.verdict == verdict).count();
+    let [passed, failed, invalid] = [Verdict::Pass, Verdict::Fail, Verdict::Invalid].map(number);
+    format!(
+        "<p>Of {} runs {passed} passed, {failed} failed, and {invalid} are invalid. Figures and sentences are of the first {SHOWN_MAX}.</p>",
+        runs().count()
+    )
+}
+
+fn tile(what: &str, much: &str, note: &str) -> String {
+    let note = if note.is_empty() { String::new() } else { format!("<dd class=\"small\">{}</dd>", escape(note)) };
+    format!("<div><dt>{}</dt><dd>{}</dd>{note}</div>\n", escape(what), escape(much))
+}
+
+/// The figures of a group that say most: medians.
+fn card(group: &Group, is_named: bool) -> String {
+    let median = |name| group.median(name);
+    let whole = |value: f64| count(value.round() as u64);
+    let of_offered = |value: f64| {
+        median("offered").filter(|offered| *offered > 0.0).map(|offered| share((value / offered).min(1.0)))
+    };
+    let kept = median("stored").or(median("received"));
+    let lost = median("lost").or(median("counted_lost"));
+    let ms = |value: f64| format!("{} ms", three(value));
+    let us = |value: f64| format!("{} us", three(value / 1e3));
+    let tiles = [
+        lost.map(|lost| ("lost", whole(lost), of_offered(lost))),
+        kept.map(|kept| ("stored", whole(kept), of_offered(kept))),
+        median("achieved_rate").map(|rate| ("messages a second", whole(rate), None)),
+        median("latency.p99")
+            .map(|p99| ("99 of 100 within", ms(p99), median("latency.max").map(|max| format!("longest {}", ms(max))))),
+        median("sender_cpu_ns_per_message").map(|ns| ("sender, per message", us(ns), None)),
+        median("collector.cpu_ns_per_message").map(|ns| ("collector, per message", us(ns), None)),
+    ];
+    let tiles: String =
+        tiles.into_iter().flatten().map(|(what, much, note)| tile(what, &much, &note.unwrap_or_default())).collect();
+    let name = if is_named {
+        format!("<h2>{} <span>{}</span></h2>\n", tables::heading(group), escape(&group.words))
+    } else {
+        String::new()
+    };
+    format!("<div class=\"card\">\n{name}<dl class=\"tiles\">\n{tiles}</dl>\n</div>\n")
+}
+
+/// Which lines are whose, and what figures show of several runs.
+pub(super) fn key(groups: &[Group]) -> String {
+    let entry = |group: &Group| {
+        format!("<li>{}<strong>{}</strong> {}</li>", sample(group.style), escape(&group.name), escape(&group.words))
+    };
+    let several = groups.iter().any(|group| group.runs.len() > 1);
+    let typical = if several {
+        "<p>Medians, with least and most. Figures show the run in the middle by loss, then by latency.</p>\n"
+    } else {
+        ""
+    };
+    format!("<ul class=\"key\">{}</ul>\n{typical}", groups.iter().map(entry).collect::<String>())
+}
