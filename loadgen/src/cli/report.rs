@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::judging::{Judges, Judging, read_json};
 use super::{RUNTIME_ERROR, USAGE, exit_code};
-use crate::report::document::Document;
+use crate::report::document::{Document, Member};
 use crate::report::html::Page;
 use crate::report::judged::Judged;
 use crate::report::{Verdict, csv, junit, markdown, write_whole};
@@ -94,7 +94,7 @@ impl ReportArguments {
 
 /// The runs of a document, each judged.
 fn judge(document: &Document, judges: &Judges) -> Result<Vec<Judged>, (u8, String)> {
-    let judge = |member: crate::report::document::Member<'_>| {
+    let judge = |member: Member<'_>| {
         Judged::new(&member.name, member.run, &judges.thresholds, judges.baseline.as_ref())
             .map_err(|error| (USAGE, format!("{}: {error}", member.name)))
     };

@@ -76,20 +76,18 @@ impl Document {
 
     /// Its runs, in the order in which they were made.
     #[must_use]
-    pub fn members(&self) -> Vec<Member<'_>> {
+    pub fn members<'a>(&'a self) -> Vec<Member<'a>> {
         if self.kind == Kind::Run {
             return vec![Member { name: self.file.clone(), run: &self.json, target: 0, rate: None }];
         }
-        let member = |(number, turn): (usize, &'_ Value)| (number, turn["target"].as_u64(), turn["rate"].as_f64());
         let turns = self.json["runs"].as_array().map_or(&[][..], Vec::as_slice);
-        let numbered = turns.iter().enumerate().map(|turn| (member(turn), &turn.1["run"]));
-        let members = numbered.map(|((number, target, rate), run)| Member {
+        let member = |(number, turn): (usize, &'a Value)| Member {
             name: format!("{}#{}", self.file, number + 1),
-            run,
-            target: target.unwrap_or(0) as usize,
-            rate,
-        });
-        members.collect()
+            run: &turn["run"],
+            target: turn["target"].as_u64().unwrap_or(0) as usize,
+            rate: turn["rate"].as_f64(),
+        };
+        turns.iter().enumerate().map(member).collect()
     }
 
     /// Whether its runs are judged as they stand. Those of a sweep are meant to lose.

@@ -87,7 +87,10 @@ impl Page {
     pub fn render(&self, verdict: Option<Verdict>) -> String {
         let groups = named(self.runs.clone());
         let shown = &groups[..groups.len().min(SHOWN_MAX)];
-        let title = title(&groups, self.searches.len() + self.sweeps.len());
+        let targets = groups.iter().map(|group| group.typical().target.as_str());
+        let swept = self.sweeps.iter().flat_map(|(_, sweep)| sweep.urls.iter().map(String::as_str));
+        let searched = self.searches.iter().map(|(_, search)| search.target.as_str());
+        let title = title(&targets.chain(swept).chain(searched).collect());
         let mut html = format!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
              <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n<meta name=\"referrer\" content=\"no-referrer\">\n\

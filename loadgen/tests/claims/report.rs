@@ -205,6 +205,7 @@ fn steps_of_a_sweep_are_meant_to_lose_and_a_search_has_no_runs() {
     {
         let (html, ended) = page(&[file]);
         assert!(ended == Some(code) && html.contains(&format!("<p class=\"word\">{verdict}</p>")), "{file}: {ended:?}");
+        assert!(html.contains("//127.0.0.1:25514</h1>"), "{file} names its targets");
     }
     let inputs = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/pages");
     let directory = tempfile::tempdir().unwrap();

@@ -48,13 +48,11 @@ pub(super) fn headlines<'a>(groups: &[Group], searches: impl Iterator<Item = &'a
 }
 
 /// Targets, if they are few.
-pub(super) fn title(groups: &[Group], others: usize) -> String {
-    let targets: BTreeSet<_> = groups.iter().map(|group| group.typical().target.as_str()).collect();
-    match (targets.len(), others) {
-        (0, 1) => "the limit of a collector".into(),
-        (0, _) => format!("{others} searches and sweeps"),
-        (1..=TITLE_TARGETS_MAX, _) => targets.into_iter().rev().map(escape).collect::<Vec<_>>().join(", "),
-        _ => format!("{} targets side by side", targets.len()),
+pub(super) fn title(targets: &BTreeSet<&str>) -> String {
+    match targets.len() {
+        0 => "no runs".into(),
+        1..=TITLE_TARGETS_MAX => targets.iter().rev().map(|target| escape(target)).collect::<Vec<_>>().join(", "),
+        many => format!("{many} targets side by side"),
     }
 }
 

@@ -20,6 +20,8 @@ const MEASURES: [&str; 4] = ["achieved_rate", "lost", "loss_ratio", "latency.p99
 /// A sweep, as it is drawn: at most [`SHOWN_MAX`] targets.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sweep {
+    /// Where it was sent.
+    pub(super) urls: Vec<String>,
     targets: Vec<Target>,
     lossless_rate: Option<f64>,
     rows: Vec<Vec<String>>,
@@ -63,6 +65,7 @@ impl Sweep {
             targets: names.iter().enumerate().take(SHOWN_MAX).map(target).collect(),
             lossless_rate: document.json["lossless_rate"].as_f64(),
             rows: steps.iter().map(|(member, judged)| row(&name(member), member.rate, judged)).collect(),
+            urls,
             invalid: steps.iter().filter(|(_, judged)| judged.verdict == Verdict::Invalid).count(),
         }
     }

@@ -43,9 +43,9 @@ pub(super) fn side_by_side(groups: &[Group]) -> String {
     if groups.len() <= SHOWN_MAX {
         return columns(groups, &at);
     }
-    let head = ["", "target", "verdict"].into_iter().chain(at.iter().map(|at| FIGURES[*at].name));
+    let head = ["", "verdict"].into_iter().chain(at.iter().map(|at| FIGURES[*at].name));
     let row = |group: &Group| {
-        let mut row = vec![escape(&group.name), escape(&group.words), verdicts(group)];
+        let mut row = vec![format!("{} {}", escape(&group.name), escape(&group.words)), verdicts(group)];
         row.extend(at.iter().map(|at| median(group, *at)));
         row
     };

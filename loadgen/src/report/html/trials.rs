@@ -23,7 +23,7 @@ const OUTCOMES: [(usize, &str); 3] = [(0, "lost nothing"), (2, "lost messages"),
 /// A search, as it is drawn.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Search {
-    target: String,
+    pub(super) target: String,
     /// What was found, in a sentence.
     pub(super) sentence: Option<String>,
     /// Which search it was, when and where.
