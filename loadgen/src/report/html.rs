@@ -101,8 +101,10 @@ impl Page {
             "<header>\n<p class=\"kicker\">loadgen report</p>\n<h1>{title}</h1>\n{}</header>\n",
             lead(&groups)
         ));
+        let found = self.sweeps.iter().map(|(_, sweep)| sweep.sentence());
+        let found = found.chain(self.searches.iter().filter_map(|(_, search)| search.sentence.clone()));
         let searches = || self.searches.iter().map(|(_, search)| search);
-        html.push_str(&banner(verdict, &groups, searches()));
+        html.push_str(&banner(verdict, &groups, found));
         html.push_str(&headlines(shown, searches()));
         if groups.iter().map(|group| group.runs.len()).sum::<usize>() > 1 {
             push_section(&mut html, "Side by side", key(shown) + &tables::side_by_side(&groups));

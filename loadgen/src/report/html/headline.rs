@@ -14,12 +14,8 @@ use crate::view::wording::{count, share};
 /// Targets that have room in a title.
 const TITLE_TARGETS_MAX: usize = 3;
 
-/// The verdict, with a sentence or two about each group and search.
-pub(super) fn banner<'a>(
-    verdict: Option<Verdict>,
-    groups: &[Group],
-    searches: impl Iterator<Item = &'a Search>,
-) -> String {
+/// The verdict, with a sentence or two about each group, and those that sweeps and searches `found`.
+pub(super) fn banner(verdict: Option<Verdict>, groups: &[Group], found: impl Iterator<Item = String>) -> String {
     let (class, word) = match verdict {
         Some(Verdict::Pass) => ("pass", "PASS"),
         Some(Verdict::Fail) => ("fail", "FAIL"),
@@ -28,7 +24,7 @@ pub(super) fn banner<'a>(
     };
     let all = (groups.len() > SHOWN_MAX).then(|| tally(groups));
     let each = groups.iter().take(SHOWN_MAX).flat_map(|group| sentences(group, groups.len() > 1));
-    let found = searches.filter_map(|search| search.sentence.as_deref()).map(|told| format!("<p>{}</p>", escape(told)));
+    let found = found.map(|told| format!("<p>{}</p>", escape(&told)));
     let told: Vec<_> = all.into_iter().chain(each).chain(found).collect();
     format!(
         "<section class=\"verdict {class}\">\n<p class=\"word\">{word}</p>\n<div>{}</div>\n</section>\n",

@@ -7,6 +7,7 @@ use super::chart::{Chart, Form, Series};
 use super::figure::Figure;
 use super::group::{SHOWN_MAX, names};
 use super::markup::{escape, table};
+use super::svg::Svg;
 use super::thin::Point;
 use crate::figures::Figure as Measure;
 use crate::report::Verdict;
@@ -70,33 +71,40 @@ impl Sweep {
         }
     }
 
-    /// What was lost, and how late the rest was.
-    pub(super) fn figures(&self) -> Vec<Figure> {
-        let lost = self.chart(|target| &target.lost, |most| Axis::from_zero("percent lost", most));
-        let caption = self.targets.iter().filter_map(lost_words).collect::<Vec<_>>().join("; ") + ".";
-        let caption =
-            self.lossless_rate.map_or(caption.clone(), |at| format!("{caption} The lossless rate is {}.", rate(at)));
+    /// From which rate on each target lost messages, and what was left out.
+    pub(super) fn sentence(&self) -> String {
+        let lost = self.targets.iter().filter_map(lost_words).collect::<Vec<_>>().join("; ");
+        let lossless = self.lossless_rate.map(|at| format!(" The lossless rate is {}.", rate(at))).unwrap_or_default();
         let invalid = match self.invalid {
             0 => String::new(),
+            1 => " One invalid step is left out.".into(),
             many => format!(" {many} invalid steps are left out."),
         };
+        let lost = if lost.is_empty() { "No valid step tells what was lost".into() } else { lost };
+        format!("{lost}.{lossless}{invalid}")
+    }
+
+    /// What was lost, and how late the rest was.
+    pub(super) fn figures(&self) -> Vec<Figure> {
+        let lost = self.chart(|target| &target.lost, |_, most| Axis::from_zero("percent lost", most));
         let late = self.chart(
             |target| &target.p99,
-            |most| Axis::decades("ms, 99th percentile, logarithmic", (most / 1e3).max(0.01), most),
+            |least, most| Axis::decades("ms, 99th percentile, logarithmic", least.clamp(0.001, most.max(0.001)), most),
         );
         let late_caption = self.targets.iter().filter_map(late_words).collect::<Vec<_>>().join("; ") + ".";
-        let lost = lost.map(|drawing| Figure::new("What more load costs: messages lost", caption + &invalid, drawing));
+        let lost = lost.map(|drawing| Figure::new("What more load costs: messages lost", self.sentence(), drawing));
         let late = late.map(|drawing| Figure::new("What more load costs: latency", late_caption, drawing));
         lost.into_iter().chain(late).collect()
     }
 
-    fn chart(&self, points: impl Fn(&Target) -> &Vec<Point>, y: impl Fn(f64) -> Axis) -> Option<super::svg::Svg> {
+    fn chart(&self, points: impl Fn(&Target) -> &Vec<Point>, y: impl Fn(f64, f64) -> Axis) -> Option<Svg> {
         let highest = |of: fn(&Point) -> f64| self.targets.iter().flat_map(&points).map(of).fold(0.0, f64::max);
         if self.targets.iter().all(|target| points(target).len() < 2) {
             return None;
         }
+        let least = self.targets.iter().flat_map(&points).map(|point| point.1).fold(f64::MAX, f64::min);
         let most = highest(|point| point.0).max(self.lossless_rate.unwrap_or(0.0));
-        let mut chart = Chart::new(Axis::from_zero("offered messages/s", most), y(highest(|point| point.1)));
+        let mut chart = Chart::new(Axis::from_zero("offered messages/s", most), y(least, highest(|point| point.1)));
         if let Some(rate) = self.lossless_rate {
             chart.mark_x(rate, "lossless");
         }
