@@ -8,6 +8,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::report::Verdict;
 
 mod compare;
+mod input;
 mod judging;
 mod plan;
 mod probe;

@@ -117,8 +117,6 @@ pub struct Facts<'a> {
     pub sending: &'a Sending,
     /// What was found of the run, if it was looked for.
     pub found: Option<&'a Verification>,
-    /// Most messages of one flow that were lost one after the other, if that is known.
-    pub longest_loss_run: Option<u64>,
     /// What the counters did from before the run until everything had settled.
     pub change: &'a Change,
     /// Why the run is invalid, if it is.

@@ -231,7 +231,6 @@ impl<'a> Monitor<'a> {
             unsent: 0,
             sending: &sending,
             found: None,
-            longest_loss_run: None,
             change: &self.change,
             invalid: None,
         };

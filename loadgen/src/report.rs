@@ -228,20 +228,6 @@ impl Environment {
 }
 
 impl Report {
-    /// Reads a report.
-    ///
-    /// # Errors
-    /// What is wrong with the file, in words.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-        let report: Self = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-        if report.schema == SCHEMA {
-            Ok(report)
-        } else {
-            Err(format!("{}: schema {}, but this program knows only {SCHEMA}", path.display(), report.schema))
-        }
-    }
-
     /// Writes the report: to a temporary file beside it first, so that there is never half of one.
     ///
     /// # Errors

@@ -422,7 +422,6 @@ impl Over<'_> {
             unsent: plan.count.saturating_sub(assigned),
             sending,
             found,
-            longest_loss_run: found.map(|found| found.loss_runs.max),
             change: &self.seen.change,
             invalid,
         })

@@ -1,19 +1,14 @@
 //! The options that say what a run must keep: those of `run` and of `report`.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::Value;
 
-use super::{RUNTIME_ERROR, USAGE};
+use super::USAGE;
+use super::input::read_run;
 use crate::baseline::{Baseline, Change, Limit};
-use crate::report::{Demand, Report, SCHEMA, Verdict};
+use crate::report::{Demand, Report, Verdict};
 use crate::threshold::{Checked, Threshold, judge};
-
-/// Largest report that is read, MiB.
-const FILE_MIB_MAX: u64 = 64;
 
 #[derive(Args)]
 pub(super) struct Judging {
@@ -45,7 +40,7 @@ impl Judging {
     /// What is wrong with it, and the exit code.
     pub(super) fn load(&self) -> Result<Judges, (u8, String)> {
         let make = |path: &PathBuf| {
-            Baseline::new(read(path)?, self.max_regress.clone(), self.ignore_plan)
+            Baseline::new(read_run(path)?, self.max_regress.clone(), self.ignore_plan)
                 .map_err(|error| (USAGE, format!("{}: as a baseline: {error}", path.display())))
         };
         let baseline = self.baseline.as_ref().map(make).transpose()?;
@@ -80,32 +75,4 @@ impl Judges {
 
 fn demand(checked: Checked) -> Demand {
     Demand { threshold: checked.threshold.to_string(), actual: checked.actual, passed: checked.passed }
-}
-
-/// A run of any version of this schema, as it stands in the file: not all of its fields need be known.
-///
-/// # Errors
-/// What is wrong with it, and the exit code.
-fn read(path: &Path) -> Result<Value, (u8, String)> {
-    let run = read_json(path)?;
-    match &run["schema"] {
-        Value::String(schema) if schema == SCHEMA => Ok(run),
-        schema => Err((USAGE, format!("{}: schema {schema}, but a baseline has {SCHEMA:?}", path.display()))),
-    }
-}
-
-/// What stands in a file of a bounded size.
-///
-/// # Errors
-/// What is wrong with it, and the exit code.
-pub(super) fn read_json(path: &Path) -> Result<Value, (u8, String)> {
-    let failed = |error: std::io::Error| (RUNTIME_ERROR, format!("cannot read {}: {error}", path.display()));
-    let unusable = |error: String| (USAGE, format!("{}: {error}", path.display()));
-    let mut bytes = Vec::new();
-    let limit = FILE_MIB_MAX << 20;
-    File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes)).map_err(failed)?;
-    if bytes.len() as u64 > limit {
-        return Err(unusable(format!("it is larger than {FILE_MIB_MAX} MiB, the most that is read of a file")));
-    }
-    serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::judging::{Judges, Judging, read_json};
+use super::input::read_json;
+use super::judging::{Judges, Judging};
 use super::{RUNTIME_ERROR, USAGE, exit_code};
 use crate::report::document::{Document, Member};
 use crate::report::html::Page;

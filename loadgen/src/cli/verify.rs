@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::input::read_run;
 use super::{RUNTIME_ERROR, USAGE, exit_code};
 use crate::report::{Report, Verdict};
 use crate::verify::{Latency, Verification, verdict, verify};
@@ -24,7 +25,9 @@ pub(super) struct Verify {
 }
 
 pub(super) fn execute(command: &Verify) -> Result<u8, (u8, String)> {
-    let report = Report::read(&command.run).map_err(|error| (USAGE, error))?;
+    let run = read_run(&command.run)?;
+    let report: Report =
+        serde_json::from_value(run).map_err(|error| (USAGE, format!("{}: {error}", command.run.display())))?;
     let found = verify(&report, &command.paths).map_err(|error| (RUNTIME_ERROR, error.to_string()))?;
     let verdict = verdict(&report, &found);
     let mut stdout = std::io::stdout().lock();

@@ -261,7 +261,7 @@ fn socket_buffer(facts: &Facts<'_>, messages: u64) -> Diagnosis {
     let told = facts.change.collector.as_ref().and_then(|told| told.receive_buffer_bytes);
     let buffer = told.map_or(String::new(), |bytes| format!(" of {bytes} B"));
     let mut what = format!("were dropped at the collector's sockets, whose receive buffer{buffer} was full");
-    if let Some(run) = facts.longest_loss_run {
+    if let Some(run) = facts.found.map(|found| found.loss_runs.max).filter(|run| *run > 0) {
         what.push_str(&format!(", up to {run} in a row"));
     }
     // The collector may be permitted more than the limit (SO_RCVBUFFORCE, socket(7)).
@@ -405,8 +405,10 @@ mod tests {
             &["100 of 1000 messages (10.0000 %) were dropped at the collector's sockets", sysctl, "more receivers"],
         );
         let told = told(Books { stored: 900, socket_buffer: 100, ..Books::default() });
-        let remote =
-            Situation { is_remote: true, longest_loss_run: Some(62), ..found(900) }.with_collector(told.clone());
+        let mut remote = Situation { is_remote: true, ..found(900) }.with_collector(told.clone());
+        if let Some(found) = &mut remote.found {
+            found.loss_runs.max = 62;
+        }
         says(remote, &["receive buffer of 425984 B was full, up to 62 in a row", "rmem_max=67108864 there"]);
         let large = Host { rmem_max_bytes: Some(1 << 30), ..Host::default() };
         says(found(900).with_sockets(sockets(1, 100, Life::Whole)).with_host(large), &[": let the collector ask for"]);

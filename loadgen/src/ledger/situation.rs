@@ -15,7 +15,6 @@ pub(super) struct Situation {
     pub(super) unsent: u64,
     pub(super) sending: Sending,
     pub(super) found: Option<Verification>,
-    pub(super) longest_loss_run: Option<u64>,
     pub(super) change: Change,
     pub(super) invalid: Option<&'static str>,
 }
@@ -66,7 +65,6 @@ impl Situation {
             unsent: self.unsent,
             sending: &self.sending,
             found: self.found.as_ref(),
-            longest_loss_run: self.longest_loss_run,
             change: &self.change,
             invalid: self.invalid,
         })

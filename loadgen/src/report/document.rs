@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::SCHEMA;
-use crate::compare;
+use crate::{compare, search, sweep};
 
 /// What wrote a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +26,8 @@ impl Kind {
         match self {
             Self::Run => SCHEMA,
             Self::Compare => compare::SCHEMA,
-            Self::Sweep => "loadgen.sweep/1",
-            Self::Search => "loadgen.search/1",
+            Self::Sweep => sweep::SCHEMA,
+            Self::Search => search::SCHEMA,
         }
     }
 }

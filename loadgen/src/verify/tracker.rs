@@ -166,8 +166,8 @@ impl Tracker {
 
     /// For each flow one more than the highest number found unchanged: with these, [`Tracker::finish`] tells what is missing
     /// so far.
-    #[must_use]
-    pub fn reached_by_flow(&self) -> Vec<u64> {
+    #[cfg(test)]
+    fn reached_by_flow(&self) -> Vec<u64> {
         (0..self.intact.flows() as u32).map(|flow| self.intact.reached(flow)).collect()
     }
 

@@ -43,7 +43,6 @@ fn bad_usage_is_told_with_exit_code_2() {
         (&["run", "tls://127.0.0.1:1", "--tls-key", "x"], "--tls-cert <FILE>"),
         (&["run", "tcp://127.0.0.1:1", "--tls-ca", "x"], "tcp://127.0.0.1:1 is not encrypted"),
         (&["run", "tcp://127.0.0.1:1", "--tls-name", "x"], "tcp://127.0.0.1:1 is not encrypted"),
-        (&["verify", "--run", "/nonexistent", "x"], "cannot read /nonexistent"),
     ] {
         let stderr = refused(arguments, 2);
         assert!(stderr.contains(told), "{arguments:?}: {stderr}");
@@ -86,9 +85,11 @@ fn a_target_that_is_not_there_is_told_with_exit_code_3() {
 }
 
 #[test]
-fn a_report_that_cannot_be_written_is_told_with_exit_code_1() {
+fn a_report_that_cannot_be_written_or_read_is_told_with_exit_code_1() {
     let stderr = refused(&["run", "udp://127.0.0.1:1", "--count", "1", "-o", "/nonexistent/run.json"], 1);
     assert!(stderr.contains("cannot write /nonexistent/run.json"), "{stderr}");
+    let stderr = refused(&["verify", "--run", "/nonexistent", "x"], 1);
+    assert!(stderr.contains("cannot read /nonexistent"), "{stderr}");
 }
 
 #[test]
