@@ -228,6 +228,13 @@ impl Environment {
 }
 
 impl Report {
+    /// What was lost of what was offered, as it was found or else as counters saw it; `None` when nobody knows.
+    #[must_use]
+    pub fn loss_ratio(&self) -> Option<f64> {
+        let counted = self.counted_lost.map(|lost| lost as f64 / self.offered.max(1) as f64);
+        self.found.as_ref().map(|found| found.loss_ratio).or(counted)
+    }
+
     /// Writes the report: to a temporary file beside it first, so that there is never half of one.
     ///
     /// # Errors

@@ -207,7 +207,7 @@ impl Found {
 fn sentence(goal: &Goal, kind: Kind, lower: Option<u64>, upper: Option<u64>, limit: Limit) -> String {
     let told = |count: u64| match kind {
         Kind::Rate => format!("{} messages a second", grouped(count)),
-        Kind::Burst => format!("a burst of {} messages", grouped(count)),
+        Kind::Burst => format!("A burst of {} messages", grouped(count)),
     };
     let seconds = goal.final_trial_seconds;
     let kept = match (kind, goal.loss_ratio > 0.0) {
@@ -226,8 +226,8 @@ fn sentence(goal: &Goal, kind: Kind, lower: Option<u64>, upper: Option<u64>, lim
         (Some(lower), _, Limit::MaxLoad) => format!("{} {kept}; more was not tried", told(lower)),
         (None, Some(upper), Limit::MinLoad) => format!("{} are too many; less was not tried", told(upper)),
         (lower, _, _) => {
-            let so_far = lower.map_or_else(|| "nothing".to_owned(), |lower| format!("at least {}", told(lower)));
-            format!("{}: not found before the end; so far {so_far}", goal.name)
+            let so_far = lower.map_or_else(|| "nothing is known".to_owned(), |lower| format!("{} {kept}", told(lower)));
+            format!("{so_far}, but the search was ended before its goal ({})", goal.name)
         }
     }
 }

@@ -117,8 +117,8 @@ pub struct Step {
     pub run: Report,
 }
 
-/// Figures that are told of each step.
-const TOLD: [&str; 3] = ["loss_ratio", "latency.p99", "sending.blocked_seconds"];
+/// Figures that are told of each step, beside its loss.
+const TOLD: [&str; 2] = ["latency.p99", "sending.blocked_seconds"];
 
 impl Sweep {
     /// A line for each rate and target.
@@ -143,12 +143,13 @@ impl Sweep {
         let share =
             self.lossless_rate.map_or_else(|| "-".into(), |lossless| format!("{:.0} %", step.rate / lossless * 100.0));
         let told = TOLD.iter().filter_map(|name| Figure::named(name).ok());
+        let lost = step.run.loss_ratio().map_or_else(|| "-".into(), |ratio| Unit::Share.show(ratio));
         let told: Vec<_> = told.map(|figure| format!("{:>12}", figure.show(figure.value(&run)))).collect();
         let invalid = match (&step.run.verdict, &step.run.reason) {
             (Verdict::Invalid, Some(reason)) => format!("  INVALID: {reason}"),
             _ => String::new(),
         };
-        format!("{:>14} {share:>8} {}{invalid}", Unit::PerSecond.show(step.rate), told.join(" "))
+        format!("{:>14} {share:>8} {lost:>12} {}{invalid}", Unit::PerSecond.show(step.rate), told.join(" "))
     }
 
     /// Writes it, runs and all.

@@ -134,7 +134,8 @@ impl Page {
         let seconds =
             groups.iter().filter_map(seconds::rates).chain(seconds::missing(groups)).chain(seconds::queued(groups));
         let overload = self.sweeps.iter().flat_map(|(_, sweep)| sweep.figures());
-        let trials = self.searches.iter().flat_map(|(_, search)| search.figures());
+        let is_alone = self.searches.len() == 1;
+        let trials = self.searches.iter().flat_map(|(file, search)| search.figures(if is_alone { "" } else { file }));
         let in_a_row = groups.iter().filter_map(loss_runs::figure);
         let generator = generator::lag(groups).into_iter().chain(generator::cost(groups));
         ended

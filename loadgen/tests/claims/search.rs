@@ -63,7 +63,7 @@ fn the_greatest_rate_and_the_largest_burst_of_a_real_receiver_are_found() {
         assert!(trials >= 2 && 2 * lossy > trials, "{kind}: {lossy} of {trials} at {upper}");
     }
     let told = text(&output.stdout);
-    assert!(told.contains("lose nothing in 0.25 s") && told.contains("a burst of"), "{told}");
+    assert!(told.contains("lose nothing in 0.25 s") && told.contains("A burst of"), "{told}");
 }
 
 #[test]

@@ -9,14 +9,14 @@ use super::group::{SHOWN_MAX, names};
 use super::markup::{escape, table};
 use super::svg::Svg;
 use super::thin::Point;
-use crate::figures::Figure as Measure;
+use crate::figures::{Figure as Measure, Unit};
 use crate::report::Verdict;
 use crate::report::document::{Document, Member};
 use crate::report::judged::Judged;
 use crate::view::wording::{rate, share};
 
 /// Columns of the table beside target, rate and verdict.
-const MEASURES: [&str; 4] = ["achieved_rate", "lost", "loss_ratio", "latency.p99"];
+const MEASURES: [&str; 2] = ["achieved_rate", "latency.p99"];
 
 /// A sweep, as it is drawn: at most [`SHOWN_MAX`] targets.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,14 +53,14 @@ impl Sweep {
             let of_target = steps.iter().filter(move |(member, _)| member.target == target);
             of_target.filter(|(_, judged)| judged.verdict != Verdict::Invalid)
         };
-        let points = |target: usize, figure: &str, scale: f64| {
-            let point = |(member, judged): &(Member<'_>, &Judged)| Some((member.rate?, judged.figure(figure)? * scale));
+        let points = |target: usize, figure: fn(&Judged) -> Option<f64>| {
+            let point = |(member, judged): &(Member<'_>, &Judged)| Some((member.rate?, figure(judged)?));
             valid(target).filter_map(point).collect()
         };
         let target = |(at, name): (usize, &String)| Target {
             name: name.clone(),
-            lost: points(at, "loss_ratio", 100.0),
-            p99: points(at, "latency.p99", 1.0),
+            lost: points(at, |judged| lost(judged).map(|(_, ratio)| ratio * 100.0)),
+            p99: points(at, |judged| judged.figure("latency.p99")),
         };
         Self {
             targets: names.iter().enumerate().take(SHOWN_MAX).map(target).collect(),
@@ -122,13 +122,22 @@ impl Sweep {
     }
 }
 
+/// Messages lost, as they were looked for or else as counters saw it, and their share of those offered.
+fn lost(judged: &Judged) -> Option<(f64, f64)> {
+    let lost = judged.figure("lost").or_else(|| judged.figure("counted_lost"))?;
+    Some((lost, lost / judged.figure("offered")?.max(1.0)))
+}
+
 fn row(name: &str, asked: Option<f64>, judged: &Judged) -> Vec<String> {
-    let measured = MEASURES
+    let [achieved, late] = MEASURES
         .map(|name| Measure::named(name).map_or_else(|_| "-".into(), |figure| figure.show(judged.figure(name))));
+    let (lost, ratio) = lost(judged).unzip();
+    let [lost, ratio] = [(Unit::Count, lost), (Unit::Share, ratio)]
+        .map(|(unit, value)| value.map_or_else(|| "-".into(), |value| unit.show(value)));
     let asked = asked.map_or_else(|| "-".into(), rate);
     let reason = if judged.verdict == Verdict::Invalid { judged.reason.as_deref().unwrap_or_default() } else { "" };
     let mut row = vec![escape(name), asked, judged.verdict.to_string()];
-    row.extend(measured);
+    row.extend([achieved, lost, ratio, late]);
     row.push(escape(reason));
     row
 }

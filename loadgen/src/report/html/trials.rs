@@ -109,8 +109,13 @@ impl Search {
             )
         });
         let limited = |(what, much, by): (String, String, String)| {
-            let note =
-                if by.is_empty() { self.target.clone() } else { format!("limited by the {}", by.replace('_', " ")) };
+            let note = match by.as_str() {
+                "" => self.target.clone(),
+                "max_load" => "the most that was tried".into(),
+                "min_load" => "the least that was tried".into(),
+                "unfinished" => "not found before the end".into(),
+                by => format!("limited by the {by}"),
+            };
             (what, much, note)
         };
         self.goals.iter().map(goal).chain(burst).map(limited).collect()
@@ -134,14 +139,15 @@ impl Search {
         format!("{}<p class=\"lead\">{}</p>\n", table(&head.map(str::to_owned), &rows), facts.join(" &middot; "))
     }
 
-    /// The trials in their order, and what was lost at each load.
-    pub(super) fn figures(&self) -> Vec<Figure> {
+    /// The trials in their order, and what was lost at each load; `file` names the search where there are several.
+    pub(super) fn figures(&self, file: &str) -> Vec<Figure> {
+        let of = if file.is_empty() { String::new() } else { format!(" ({file})") };
         let lossless = self.goals.iter().find(|goal| goal.name == "lossless").and_then(|goal| goal.lower.as_f64());
         let burst = self.burst["lower"].as_f64();
         [
-            self.scatter(false, "messages/s", lossless),
-            self.losses(lossless),
-            self.scatter(true, "messages in a burst", burst),
+            self.scatter(&of, false, "messages/s", lossless),
+            self.losses(&of, lossless),
+            self.scatter(&of, true, "messages in a burst", burst),
         ]
         .into_iter()
         .flatten()
@@ -152,7 +158,7 @@ impl Search {
         self.trials.iter().filter(move |trial| trial.is_burst == is_burst)
     }
 
-    fn scatter(&self, is_burst: bool, unit: &str, found: Option<f64>) -> Option<Figure> {
+    fn scatter(&self, of: &str, is_burst: bool, unit: &str, found: Option<f64>) -> Option<Figure> {
         let trials: Vec<_> = self.trials(is_burst).enumerate().collect();
         let most = trials.iter().map(|(_, trial)| trial.load).fold(0.0, f64::max);
         if trials.is_empty() {
@@ -160,17 +166,17 @@ impl Search {
         }
         let mut chart = Chart::new(Axis::up_to("trial", trials.len() as f64), Axis::from_zero(unit, most));
         let outcome = |trial: &Trial| trial.loss_ratio.map_or(2, |ratio| usize::from(ratio > 0.0));
-        let of = |wanted: usize| -> Vec<Point> {
+        let points = |wanted: usize| -> Vec<Point> {
             let wanted = trials.iter().filter(|(_, trial)| outcome(trial) == wanted);
             wanted.map(|(at, trial)| (*at as f64 + 1.0, trial.load)).collect()
         };
         for (at, (style, _)) in OUTCOMES.into_iter().enumerate() {
-            chart.series(&Series { name: String::new(), style, form: Form::Points, points: of(at) });
+            chart.series(&Series { name: String::new(), style, form: Form::Points, points: points(at) });
         }
         if let Some(found) = found {
             chart.mark_y(found, if is_burst { "survives" } else { "lossless" });
         }
-        let [kept, lost, invalid] = [0, 1, 2].map(|at| of(at).len());
+        let [kept, lost, invalid] = [0, 1, 2].map(|at| points(at).len());
         let drawn = if self.number > TRIALS_MAX {
             format!(" Only the last {TRIALS_MAX} of {} are drawn.", self.number)
         } else {
@@ -178,16 +184,13 @@ impl Search {
         };
         let caption =
             format!("{} trials: {kept} lost nothing, {lost} lost messages, {invalid} invalid.{drawn}", trials.len());
-        let title = if is_burst {
-            "The search for the largest burst, trial by trial"
-        } else {
-            "The search for the rate, trial by trial"
-        };
+        let title =
+            format!("The search for the {}, trial by trial{of}", if is_burst { "largest burst" } else { "rate" });
         let key = OUTCOMES.map(|(style, words)| (style, words.to_owned())).to_vec();
         Some(Figure::new(title, caption, chart.finish()).with_key(key))
     }
 
-    fn losses(&self, lossless: Option<f64>) -> Option<Figure> {
+    fn losses(&self, of: &str, lossless: Option<f64>) -> Option<Figure> {
         let mut points: Vec<_> =
             self.trials(false).filter_map(|trial| Some((trial.load, trial.loss_ratio? * 100.0))).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -205,6 +208,6 @@ impl Search {
                 format!("The most was lost at {}: {}.", crate::view::wording::rate(worst_load), share(most / 100.0))
             }
         };
-        Some(Figure::new("What each load lost", caption, chart.finish()))
+        Some(Figure::new(format!("What each load lost{of}"), caption, chart.finish()))
     }
 }
