@@ -50,7 +50,11 @@ fn verification_text(report: &Report, found: &Verification, verdict: Verdict) ->
     let verdict = match verdict {
         Verdict::Pass => "PASS".to_owned(),
         Verdict::Fail => "FAIL".to_owned(),
-        Verdict::Invalid => format!("INVALID ({})", report.reason.as_deref().unwrap_or("the plan was not kept")),
+        Verdict::Invalid => {
+            let why = report.reason.as_deref().unwrap_or("the plan was not kept");
+            let complete = if found.is_complete() { "is" } else { "is not" };
+            format!("INVALID, as the run was ({why}); what it did send {complete} there, once and unchanged")
+        }
     };
     let wrapped =
         if found.wrapped == 0 { String::new() } else { format!(" ({} with something behind)", found.wrapped) };

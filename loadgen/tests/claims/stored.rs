@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use logboom_segment::{BlockHeader, Encoder, Flags, Message, PRI_NONE, RowLimits, Rows, RunId, Source};
 use serde_json::{Value, json};
 
-use super::support::{delivered, loadgen, text, verify};
+use super::support::{delivered, loadgen, read_report, text, verify};
 
 fn lines(messages: &[Vec<u8>], line: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
     messages.iter().flat_map(|message| [&line(message)[..], b"\n"].concat()).collect()
@@ -151,4 +151,21 @@ fn a_report_without_a_start_is_refused() {
     std::fs::write(&run, report.to_string()).unwrap();
     let output = loadgen(&["verify", "--run", run.to_str().unwrap(), "/dev/null"]);
     assert!(text(&output.stderr).contains("started \"yesterday\" in the report is no time"), "{output:?}");
+}
+
+#[test]
+fn an_invalid_run_stays_so_though_all_that_it_sent_is_there_and_both_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let (run, messages) = delivered(directory.path(), 10);
+    let mut report = read_report(&run);
+    (report["verdict"], report["reason"]) = (json!("invalid"), json!("late"));
+    std::fs::write(&run, report.to_string()).unwrap();
+    let stored = directory.path().join("stored");
+    for (kept, told) in [(10, "what it did send is there"), (9, "what it did send is not there")] {
+        std::fs::write(&stored, lines(&messages[..kept], <[u8]>::to_vec)).unwrap();
+        let output = loadgen(&["verify", "--run", run.to_str().unwrap(), stored.to_str().unwrap()]);
+        let stdout = text(&output.stdout);
+        assert!(stdout.contains(&format!("INVALID, as the run was (late); {told}")), "{stdout}");
+        assert_eq!(output.status.code(), Some(4));
+    }
 }
