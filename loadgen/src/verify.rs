@@ -17,6 +17,7 @@ use crate::tag::RunTag;
 
 mod distribution;
 mod figures;
+mod files;
 mod inputs;
 mod lines;
 mod live;

@@ -7,10 +7,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use logboom_segment::{
-    BlockRef, Decoder, Direction, Merge, Message, RunId, Segment, SegmentFile, SegmentName, list_segments, read_block,
+    BlockRef, Decoder, Direction, FormatError, Merge, Message, RunId, Segment, SegmentFile, SegmentName, list_segments,
+    read_block,
 };
 
 use super::VerifyError;
+use super::files::Files;
 use super::lines::examine_lines;
 use super::tracker::Tracker;
 
@@ -54,8 +56,7 @@ fn examine_text(mut input: impl Read, tracker: &mut Tracker) -> io::Result<()> {
 /// Segments that were found; all are looked at together, in the order in which `logboom cat` shows them.
 pub(crate) struct Segments {
     decoder: Decoder,
-    /// Open until they are read: a rewrite may put another file in a segment's place meanwhile.
-    files: Vec<(PathBuf, File)>,
+    files: Files,
     blocks: Vec<BlockRef>,
 }
 
@@ -63,7 +64,7 @@ impl Segments {
     /// None yet.
     pub(crate) fn new() -> Result<Self, VerifyError> {
         let decoder = Decoder::new().map_err(VerifyError::Memory)?;
-        Ok(Self { decoder, files: Vec::new(), blocks: Vec::new() })
+        Ok(Self { decoder, files: Files::new(), blocks: Vec::new() })
     }
 
     /// Adds the segments of a directory. Those that vanish meanwhile are passed over: retention may run.
@@ -86,8 +87,7 @@ impl Segments {
     fn add_segment(&mut self, segment: &SegmentFile, file: File) -> Result<(), VerifyError> {
         let path = segment.path();
         let opened = self.open(&path, &file, Some(segment.name.run_id))?;
-        self.keep(path, file, &opened);
-        Ok(())
+        self.keep(path, Some(segment.clone()), file, &opened)
     }
 
     /// Adds a file if it is a segment; gives it back if it is not, with nothing read.
@@ -103,7 +103,7 @@ impl Segments {
         if opened.blocks.is_empty() && run_id.is_none() {
             return Ok(Some(file));
         }
-        self.keep(path.to_owned(), file, &opened);
+        self.keep(path.to_owned(), None, file, &opened)?;
         Ok(None)
     }
 
@@ -112,20 +112,29 @@ impl Segments {
             .map_err(|error| VerifyError::Segment { path: path.to_owned(), error })
     }
 
-    fn keep(&mut self, path: PathBuf, file: File, segment: &Segment) {
-        let number = self.files.len();
+    fn keep(
+        &mut self,
+        path: PathBuf,
+        found: Option<SegmentFile>,
+        file: File,
+        segment: &Segment,
+    ) -> Result<(), VerifyError> {
+        let kept = self.files.keep(path.clone(), found, file);
+        let number = kept.map_err(|error| VerifyError::Path { path, error })?;
         self.blocks.extend(segment.blocks.iter().map(|entry| BlockRef { segment: number, entry: *entry }));
-        self.files.push((path, file));
+        Ok(())
     }
 
     /// Has `read` look at each message, while it wants more.
     pub(crate) fn read_each(self, mut read: impl FnMut(&Message<'_>) -> bool) -> Result<(), VerifyError> {
-        let Self { mut decoder, files, blocks } = self;
+        let Self { mut decoder, mut files, blocks } = self;
         let (mut bytes, mut failure) = (Vec::new(), None);
         let mut merge = Merge::new(blocks, Direction::Forward, |block: &BlockRef, rows| {
-            let (path, file) = &files[block.segment];
-            let decoded = read_block(file, &block.entry, &mut bytes).and_then(|()| decoder.decode(&bytes, rows));
-            decoded.map_err(|error| failure = Some(VerifyError::Segment { path: path.clone(), error })).ok()
+            let read = files.open(block.segment).map_err(FormatError::from);
+            let read = read.and_then(|file| read_block(file, &block.entry, &mut bytes));
+            let decoded = read.and_then(|()| decoder.decode(&bytes, rows));
+            let path = || files.path(block.segment).to_owned();
+            decoded.map_err(|error| failure = Some(VerifyError::Segment { path: path(), error })).ok()
         });
         while let Some((message, _)) = merge.next_message() {
             if !read(&message) {

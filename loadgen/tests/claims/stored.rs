@@ -21,6 +21,14 @@ const SEGMENT: &str = "20261122T101500Z-w0-0000000000000001-000001.log.zst.open"
 
 /// A data directory with one segment, whose block has the messages, received `delay_ns` after each was due.
 fn data_directory(directory: &Path, messages: &[Vec<u8>], delay_ns: u64) -> PathBuf {
+    let data = directory.join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join(SEGMENT), block(messages, delay_ns, 0)).unwrap();
+    data
+}
+
+/// Block number `sequence` of a run.
+fn block(messages: &[Vec<u8>], delay_ns: u64, sequence: u64) -> Vec<u8> {
     let mut rows = Rows::new(RowLimits { content_bytes: 1 << 20, rows: 2000, sources: 1 });
     for payload in messages {
         let message = Message {
@@ -33,14 +41,11 @@ fn data_directory(directory: &Path, messages: &[Vec<u8>], delay_ns: u64) -> Path
         };
         rows.append(&message).unwrap();
     }
-    let header =
-        BlockHeader { run_id: RunId(1), receiver: 0, sequence_first: 0, sequence_last: 0, boot_ns: 0, noted_ns: 0 };
+    let (run_id, sequence_first, sequence_last) = (RunId(1), sequence, sequence);
+    let header = BlockHeader { run_id, receiver: 0, sequence_first, sequence_last, boot_ns: 0, noted_ns: 0 };
     let mut block = Vec::new();
     Encoder::new(1).unwrap().encode(&mut rows, &header, &["udp://x".into()], &[], &mut block).unwrap();
-    let data = directory.join("data");
-    std::fs::create_dir(&data).unwrap();
-    std::fs::write(data.join(SEGMENT), block).unwrap();
-    data
+    block
 }
 
 fn assert_figures(found: &(Value, Option<i32>), expected: [(&str, u64); 4], code: i32) {
@@ -168,4 +173,24 @@ fn an_invalid_run_stays_so_though_all_that_it_sent_is_there_and_both_are_told() 
         assert!(stdout.contains(&format!("INVALID, as the run was (late); {told}")), "{stdout}");
         assert_eq!(output.status.code(), Some(4));
     }
+}
+
+#[test]
+fn a_directory_of_more_segments_than_may_be_open_is_read_whole() {
+    const FILES_MAX: usize = 48;
+    let directory = tempfile::tempdir().unwrap();
+    let (run, messages) = delivered(directory.path(), 4 * FILES_MAX);
+    let data = directory.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    for (number, message) in messages.chunks(1).enumerate() {
+        let name = format!("20261122T101500Z-w0-0000000000000001-{number:06}.log.zst.open");
+        std::fs::write(data.join(name), block(message, 1_000_000, number as u64)).unwrap();
+    }
+    let limited = format!("ulimit -n {FILES_MAX}; exec \"$@\"");
+    let loadgen = env!("CARGO_BIN_EXE_loadgen");
+    let arguments = ["-c", &limited, "sh", loadgen, "verify", "--json", "--run"];
+    let output = Command::new("sh").args(arguments).args([&run, &data]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&found["stored"], &found["lost"]), (&json!(4 * FILES_MAX), &json!(0)));
 }
