@@ -96,7 +96,11 @@ async fn until_stopped(pipeline: Pipeline, mut signals: Terminations, timeout: D
     tokio::select! {
         books = &mut stopping => match books {
             Ok(books) => {
-                checks.finish().await;
+                tokio::select! {
+                    () = checks.finish() => {}
+                    // All is stored: only who watches a test run is waited for.
+                    _ = signals.next() => {}
+                }
                 tracing::info!("ledger: {books}");
                 ExitCode::SUCCESS
             }

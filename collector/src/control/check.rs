@@ -46,8 +46,9 @@ const FULL_SLEEP: Duration = Duration::from_millis(5);
 /// A client that takes nothing for so long is given up.
 const STALLED_MAX: Duration = Duration::from_secs(60);
 
-/// A shutdown waits so long for the last messages to be found and taken: the thread may get no processor, the client be slow.
-const LAST_PARTS_MAX: Duration = Duration::from_secs(1);
+/// A shutdown waits so long for the last messages to be found and taken: where others want every processor, a thread at nice 19
+/// gets one for some 15 ms of each second (sched(7)), and the client may be slow.
+const LAST_PARTS_MAX: Duration = Duration::from_secs(10);
 
 /// One of [`CHECKS_MAX`], while its thread or its connection is there.
 pub type Place = Arc<OwnedSemaphorePermit>;
@@ -111,7 +112,7 @@ impl Checks {
         Ok((Arrivals { parts, unsynced: Arc::clone(&self.unsynced), is_over: false }, place))
     }
 
-    /// Ends every check once it has sent what is written by now, or after a second.
+    /// Ends every check once it has sent what is written by now, or after [`LAST_PARTS_MAX`].
     pub async fn finish(&self) {
         self.stops.store(true, Ordering::Release);
         let all = self.places.acquire_many(CHECKS_MAX as u32);
@@ -258,6 +259,29 @@ fn put(out: &mut Vec<u8>, message: &Message<'_>, listener: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shutdown_waits_for_the_last_messages_but_not_for_ever() {
+        use tokio::time::{Instant, sleep};
+        let checks = Checks {
+            directories: Vec::new(),
+            unsynced: Arc::new(Unsynced::new(0)),
+            places: Arc::new(Semaphore::new(CHECKS_MAX)),
+            stops: Arc::default(),
+        };
+        let check = || Arc::clone(&checks.places).try_acquire_owned().unwrap();
+        let (slow, begun) = (check(), Instant::now());
+        let ends = async {
+            sleep(Duration::from_secs(9)).await;
+            drop(slow);
+        };
+        tokio::join!(checks.finish(), ends);
+        assert!(begun.elapsed() < LAST_PARTS_MAX, "it ended by itself");
+        assert!(checks.stops.load(Ordering::Acquire));
+        let (_hangs, begun) = (check(), Instant::now());
+        checks.finish().await;
+        assert_eq!(begun.elapsed().as_secs(), LAST_PARTS_MAX.as_secs());
+    }
 
     #[test]
     fn a_client_that_takes_nothing_is_given_up_and_the_body_has_no_end() {
