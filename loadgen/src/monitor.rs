@@ -205,7 +205,7 @@ impl<'a> Monitor<'a> {
     /// Whether less was sent than was due a moment ago, as far as that is simple to say.
     fn is_behind(&self, elapsed_seconds: f64, sent: u64) -> bool {
         let schedule = &self.order.schedule;
-        let (Profile::Const | Profile::Poisson, Some(rate)) = (&self.order.profile, self.order.rate) else {
+        let (Profile::Const | Profile::Poisson, Some(rate)) = (schedule.profile(), schedule.rate()) else {
             return false;
         };
         let due = (rate * (elapsed_seconds - 0.2)).clamp(0.0, schedule.count() as f64);

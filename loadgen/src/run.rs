@@ -40,10 +40,6 @@ const HEAD_START: Duration = Duration::from_millis(20);
 pub struct Order {
     /// Where to send.
     pub target: Target,
-    /// Messages a second; `None` as fast as possible, or as the profile says.
-    pub rate: Option<f64>,
-    /// How the rate goes.
-    pub profile: Profile,
     /// When each message is due.
     pub schedule: Schedule,
     /// Flows.
@@ -81,7 +77,7 @@ pub struct Order {
 /// What is sent, for people.
 impl fmt::Display for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.profile, self.rate) {
+        match (self.schedule.profile(), self.schedule.rate()) {
             (Profile::Const, None) => f.write_str("max")?,
             (Profile::Const, Some(rate)) => write!(f, "{rate}/s")?,
             (profile, Some(rate)) => write!(f, "{profile} {rate}/s")?,
@@ -195,7 +191,7 @@ impl Order {
     /// What does not go together, in words.
     pub fn sending(&self, rate: Option<f64>, duration: Duration, count: Option<u64>) -> Result<Self, String> {
         let schedule = Schedule::new(Profile::Const, rate, duration, count, self.seed)?;
-        Ok(Self { rate, profile: Profile::Const, schedule, ..self.clone() })
+        Ok(Self { schedule, ..self.clone() })
     }
 
     /// Whether the collector is on this machine, as far as its address tells.
@@ -343,8 +339,8 @@ impl Over<'_> {
         let is_open =
             order.schedule.is_full_speed() && (sent.failure.is_none() || order.schedule.count() == SEQUENCE_MAX);
         Plan {
-            rate: order.rate,
-            profile: order.profile.clone(),
+            rate: order.schedule.rate(),
+            profile: order.schedule.profile().clone(),
             // At full speed the time is the plan.
             count: if is_open { assigned } else { order.schedule.count() },
             seconds: sent.last_due_ns as f64 / 1e9,

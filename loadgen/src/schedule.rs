@@ -58,7 +58,6 @@ pub enum Profile {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
     profile: Profile,
-    /// Messages a second on average; `None` as fast as possible.
     rate: Option<f64>,
     /// The time that the profile is laid out for, seconds.
     seconds: f64,
@@ -95,6 +94,18 @@ impl Schedule {
             count if schedule.rate.is_some() => Err(format!("{count} messages, but a run has at most {SEQUENCE_MAX}")),
             _ => Ok(Self { count: SEQUENCE_MAX, ..schedule }),
         }
+    }
+
+    /// How the rate goes.
+    #[must_use]
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// Messages a second; `None` as fast as possible, or as the profile says.
+    #[must_use]
+    pub fn rate(&self) -> Option<f64> {
+        self.rate
     }
 
     /// The part of it that is over within `time`.

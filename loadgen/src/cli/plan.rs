@@ -89,8 +89,8 @@ impl PlanOptions {
             Profile::Trace(trace) => Profile::Trace(trace.read()?),
             profile => profile.clone(),
         };
-        let schedule = Schedule::new(profile.clone(), rate, duration, self.count, self.traffic.seed)?;
-        self.traffic.order(target, watching, rate, profile, schedule)
+        let schedule = Schedule::new(profile, rate, duration, self.count, self.traffic.seed)?;
+        self.traffic.order(target, watching, schedule)
     }
 
     fn rate(&self) -> Result<Option<f64>, String> {
@@ -117,22 +117,13 @@ impl TrafficOptions {
     ///
     /// # Errors
     /// What does not go together, in words.
-    pub(super) fn order(
-        &self,
-        target: Target,
-        watching: &WatchOptions,
-        rate: Option<f64>,
-        profile: Profile,
-        schedule: Schedule,
-    ) -> Result<Order, String> {
+    pub(super) fn order(&self, target: Target, watching: &WatchOptions, schedule: Schedule) -> Result<Order, String> {
         let (flows, threads, sending) = (self.flows, self.threads, &self.sending);
         if u32::from(threads) > flows {
             return Err(format!("--threads {threads} with --flows {flows}: each thread needs a flow of its own"));
         }
         sending.check(&target, flows)?;
         Ok(Order {
-            rate,
-            profile,
             schedule,
             flows,
             threads: usize::from(threads),

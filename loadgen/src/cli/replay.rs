@@ -142,9 +142,7 @@ impl Replay {
             ));
         }
         Ok(Order {
-            rate: None,
-            schedule: Schedule::new(profile.clone(), None, duration, Some(count), 0)?,
-            profile,
+            schedule: Schedule::new(profile, None, duration, Some(count), 0)?,
             flows,
             threads: 1,
             cpus: sending.cpus()?,

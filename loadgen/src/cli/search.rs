@@ -167,7 +167,7 @@ impl SearchArguments {
             return Err(format!("--max-rate is less than --min-rate, which is {}", self.min_rate));
         }
         let schedule = Schedule::new(Profile::Const, None, Duration::from_secs(1), None, 0)?;
-        let order = self.traffic.order(self.target.clone(), &watching, None, Profile::Const, schedule)?;
+        let order = self.traffic.order(self.target.clone(), &watching, schedule)?;
         let is_counted = order.check != Check::None || order.admin.is_some() || order.is_local()?;
         if is_counted {
             Ok(order)

@@ -80,7 +80,7 @@ impl SweepArguments {
         let schedule = Schedule::new(Profile::Const, None, self.duration, None, 0)?;
         let order = |(target, watching)| {
             let traffic = self.traffic.applicable(&target);
-            traffic.order(target, &watching, None, Profile::Const, schedule.clone())
+            traffic.order(target, &watching, schedule.clone())
         };
         self.targets.watched()?.into_iter().map(order).collect()
     }
