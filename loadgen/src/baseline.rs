@@ -146,13 +146,19 @@ impl Baseline {
 }
 
 /// Every setting of two plans that is not the same, and the transport. At full speed the count is no plan, but
-/// what was done.
+/// what was done, and the duration is not known of runs of older versions.
 fn plan_differences(old: &Value, new: &Value) -> Vec<String> {
     let (old_plan, new_plan) = (&old["plan"], &new["plan"]);
     let is_full_speed = [old_plan, new_plan].iter().all(|plan| plan["rate"].is_null() && plan["profile"] == "const");
     let keys: BTreeSet<_> =
         [old_plan, new_plan].iter().filter_map(|plan| plan.as_object()).flat_map(|plan| plan.keys()).collect();
-    let settings = keys.into_iter().filter(|key| !(is_full_speed && *key == "count"));
+    let is_unknown = [old_plan, new_plan].iter().any(|plan| plan["duration_seconds"].is_null());
+    let is_asked = |key: &str| match key {
+        "count" => !is_full_speed,
+        "duration_seconds" => !is_unknown,
+        _ => true,
+    };
+    let settings = keys.into_iter().filter(|key| is_asked(key));
     let differing =
         settings.map(|key| (key.as_str(), &old_plan[key], &new_plan[key])).filter(|(_, old, new)| old != new);
     let told = differing.map(|(key, old, new)| format!("{key} is {new} and was {old}"));
@@ -248,7 +254,17 @@ mod tests {
         }
         assert!(baseline.compare(&with("/target", "udp://192.0.2.1:514")).is_ok());
         let full_speed = |count| with("/plan", json!({"rate": null, "profile": "const", "count": count}));
-        assert!(Baseline::new(full_speed(1), vec![], false).unwrap().compare(&full_speed(2)).is_ok());
+        let old = Baseline::new(full_speed(1), vec![], false).unwrap();
+        assert!(old.compare(&full_speed(2)).is_ok());
+        let lasting = |seconds: f64| {
+            let mut run = full_speed(1);
+            run["plan"]["duration_seconds"] = json!(seconds);
+            run
+        };
+        let timed = Baseline::new(lasting(10.0), vec![], false).unwrap();
+        assert!(timed.compare(&lasting(10.0)).is_ok());
+        assert!(timed.compare(&lasting(20.0)).unwrap_err().contains("duration_seconds is 20.0 and was 10.0"));
+        assert!(old.compare(&lasting(20.0)).is_ok(), "an older version did not tell");
     }
 
     #[test]

@@ -118,6 +118,9 @@ pub struct Plan {
     pub count: u64,
     /// When the last is due, seconds after the first; 0 for as fast as possible.
     pub seconds: f64,
+    /// As fast as possible: the time after which sending ends, if all messages have not been sent before, seconds; else null.
+    #[serde(default)]
+    pub duration_seconds: Option<f64>,
     /// Flows.
     pub flows: u32,
     /// Sending threads.
@@ -355,6 +358,7 @@ mod tests {
             profile: Profile::Const,
             count: 10_001,
             seconds: 10.0,
+            duration_seconds: None,
             flows: 1,
             threads: 1,
             source: "* *".into(),

@@ -319,6 +319,31 @@ fn open(order: &Order, tls: Option<&Tls>, thread: usize) -> Result<Flows, String
     opened.map_err(|error| error.to_string())
 }
 
+/// What was planned, of a run that came to send this.
+fn plan(order: &Order, sent: &Sent) -> Plan {
+    let is_stream = order.target.transport.is_stream();
+    let assigned: u64 = sent.by_flow.iter().sum();
+    let is_open = order.schedule.is_full_speed() && (sent.failure.is_none() || order.schedule.count() == SEQUENCE_MAX);
+    Plan {
+        rate: order.schedule.rate(),
+        profile: order.schedule.profile().clone(),
+        // At full speed the time is the plan.
+        count: if is_open { assigned } else { order.schedule.count() },
+        seconds: sent.last_due_ns as f64 / 1e9,
+        duration_seconds: order.schedule.is_full_speed().then(|| order.schedule.ends_ns() as f64 / 1e9),
+        flows: order.flows,
+        threads: order.threads,
+        source: order.source.to_string(),
+        framing: is_stream.then_some(order.framing),
+        overflow: is_stream.then_some(order.overflow),
+        gso: order.gso,
+        format: order.load.format(),
+        severities: order.load.severities(),
+        content: order.load.text(),
+        seed: order.seed,
+    }
+}
+
 /// Everything that is known of a run that is over.
 struct Over<'a> {
     order: &'a Order,
@@ -332,34 +357,9 @@ struct Over<'a> {
 }
 
 impl Over<'_> {
-    fn plan(&self) -> Plan {
-        let Self { order, sent, .. } = self;
-        let is_stream = order.target.transport.is_stream();
-        let assigned: u64 = sent.by_flow.iter().sum();
-        let is_open =
-            order.schedule.is_full_speed() && (sent.failure.is_none() || order.schedule.count() == SEQUENCE_MAX);
-        Plan {
-            rate: order.schedule.rate(),
-            profile: order.schedule.profile().clone(),
-            // At full speed the time is the plan.
-            count: if is_open { assigned } else { order.schedule.count() },
-            seconds: sent.last_due_ns as f64 / 1e9,
-            flows: order.flows,
-            threads: order.threads,
-            source: order.source.to_string(),
-            framing: is_stream.then_some(order.framing),
-            overflow: is_stream.then_some(order.overflow),
-            gso: order.gso,
-            format: order.load.format(),
-            severities: order.load.severities(),
-            content: order.load.text(),
-            seed: order.seed,
-        }
-    }
-
     fn report(self) -> Report {
         let Self { order, sent, .. } = &self;
-        let plan = self.plan();
+        let plan = plan(order, sent);
         let elapsed_seconds = sent.elapsed.as_secs_f64();
         let sending = Sending::new(&sent.trouble);
         let invalid = sent.failure.clone().or_else(|| broken_plan(&plan, sent.messages, elapsed_seconds, &sending));
@@ -421,5 +421,73 @@ impl Over<'_> {
             change: &self.seen.change,
             invalid,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Content;
+    use crate::send::Trouble;
+
+    /// Five flows on two threads, for 10 s.
+    fn order(rate: Option<f64>, count: Option<u64>) -> Order {
+        Order {
+            target: "udp://127.0.0.1:1".parse().unwrap(),
+            schedule: Schedule::new(Profile::Const, rate, Duration::from_secs(10), count, 1).unwrap(),
+            flows: 5,
+            threads: 2,
+            cpus: Vec::new(),
+            source: Source::default(),
+            framing: Framing::Lf,
+            overflow: Overflow::Wait,
+            tls: TlsOptions::default(),
+            gso: 1,
+            load: Load::Made(Content::default()),
+            seed: 1,
+            check: Check::None,
+            admin: None,
+            pid: None,
+            drain: Duration::ZERO,
+            ui: Mode::Quiet,
+        }
+    }
+
+    #[test]
+    fn what_threads_did_is_joined_flow_by_flow_and_the_longest_of_them_counts() {
+        let thread = |by_flow: &[u64], by_second: &[u64], ms: u64, failure: Option<&str>| Sent {
+            by_flow: by_flow.to_vec(),
+            by_second: by_second.to_vec(),
+            messages: by_flow.iter().sum::<u64>() - 1,
+            bytes: 100,
+            severities: [1; 8],
+            trouble: Trouble { errors: [(90, 1)].into(), ..Trouble::default() },
+            last_due_ns: ms * 1_000_000,
+            elapsed: Duration::from_millis(ms),
+            cpu: Duration::from_millis(3),
+            failure: failure.map(Into::into),
+        };
+        // Flows 0, 2 and 4 are of the first thread, 1 and 3 of the second, which ended early.
+        let threads = vec![thread(&[10, 12, 14], &[20, 16], 1_900, None), thread(&[1, 3], &[4], 200, Some("broken"))];
+        let all = join(&order(Some(4.0), None), threads);
+        assert_eq!((all.by_flow, all.by_second), (vec![10, 1, 12, 3, 14], vec![24, 16]));
+        assert_eq!((all.messages, all.bytes, all.severities, all.trouble.unsent()), (38, 200, [2; 8], 2));
+        assert_eq!((all.last_due_ns, all.elapsed), (1_900_000_000, Duration::from_millis(1_900)));
+        assert_eq!((all.cpu, all.failure.as_deref()), (Duration::from_millis(6), Some("broken")));
+    }
+
+    #[test]
+    fn an_interrupted_run_planned_all_and_at_full_speed_what_it_came_to_unless_it_was_to_send_so_many() {
+        let count = |rate, count, failure: Option<&str>| {
+            let sent = Sent { by_flow: vec![3, 4], failure: failure.map(Into::into), ..Sent::default() };
+            let plan = plan(&order(rate, count), &sent);
+            (plan.count, plan.duration_seconds)
+        };
+        let interrupted = Some("interrupted");
+        assert_eq!(count(Some(100.0), None, interrupted), (1000, None));
+        assert_eq!(count(None, None, None), (7, Some(10.0)));
+        assert_eq!(count(None, None, interrupted), (7, Some(10.0)));
+        assert_eq!(count(None, Some(50), None), (7, Some(10.0)), "the time was over before");
+        assert_eq!(count(None, Some(50), interrupted), (50, Some(10.0)));
     }
 }
