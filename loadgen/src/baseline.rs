@@ -221,7 +221,7 @@ mod tests {
                 Some("latency.p50: it is 9.000 ms, and was 1.000 ms (+800.0 %)"),
             ),
             (with("/lost", 5), &[], None),
-            (with("/loss_ratio", 1e-9), &["100%"], Some("loss_ratio: it is <0.0001 %, and was 0.0000 %")),
+            (with("/loss_ratio", 1e-9), &["100%"], Some("loss_ratio: it is <0.0001 %, and was 0 %")),
             (with("/duplicates", Value::Null), &["100%"], Some("duplicates: it was not measured, and was 0")),
         ] {
             assert_eq!(regressions(&new, texts), Vec::from_iter(expected.map(String::from)), "{texts:?}");

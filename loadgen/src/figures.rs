@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use crate::values::MULTIPLES;
+use crate::view::wording::{count, share_to};
 
 /// What a figure counts or measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +170,7 @@ impl Unit {
     pub fn show(self, value: f64) -> String {
         match self {
             Self::Count => grouped(value),
-            Self::Share => percent(value),
+            Self::Share => share_to(4, value),
             Self::PerSecond => format!("{}/s", grouped(value)),
             Self::Seconds => format!("{} s", four_digits(value)),
             Self::Milliseconds => format!("{} ms", four_digits(value)),
@@ -180,26 +181,9 @@ impl Unit {
     }
 }
 
-/// A whole number with a comma at each thousand.
+/// A whole number.
 fn grouped(value: f64) -> String {
-    let digits = format!("{value:.0}");
-    let mut text = String::new();
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Never 0 or 100 % for what is only nearly so: one message in a billion is lost, or it is not.
-fn percent(share: f64) -> String {
-    match share * 100.0 {
-        little if little > 0.0 && little < 0.0001 => "<0.0001 %".into(),
-        most if most > 99.9999 && most < 100.0 => ">99.9999 %".into(),
-        percent => format!("{percent:.4} %"),
-    }
+    count(value.round() as u64)
 }
 
 fn four_digits(value: f64) -> String {
@@ -245,11 +229,11 @@ mod tests {
             ("sent", 999.0, "999"),
             ("sent", 1_234_567.0, "1,234,567"),
             ("achieved_rate", 199_987.4, "199,987/s"),
-            ("loss_ratio", 0.0, "0.0000 %"),
+            ("loss_ratio", 0.0, "0 %"),
             ("loss_ratio", 1e-9, "<0.0001 %"),
             ("loss_ratio", 0.012_345, "1.2345 %"),
             ("pacing.lag_us.within_200us", 0.999_999_9, ">99.9999 %"),
-            ("pacing.lag_us.within_200us", 1.0, "100.0000 %"),
+            ("pacing.lag_us.within_200us", 1.0, "100 %"),
             ("latency.p99", 5.001, "5.001 ms"),
             ("latency.p99", 41.234, "41.23 ms"),
             ("pacing.lag_us.max", 12_345.6, "12,346 us"),

@@ -13,6 +13,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::report::{Environment, write_whole};
+use crate::view::wording::count as count_text;
 
 pub mod classify;
 pub mod goal;
@@ -206,8 +207,8 @@ impl Found {
 
 fn sentence(goal: &Goal, kind: Kind, lower: Option<u64>, upper: Option<u64>, limit: Limit) -> String {
     let told = |count: u64| match kind {
-        Kind::Rate => format!("{} messages a second", grouped(count)),
-        Kind::Burst => format!("A burst of {} messages", grouped(count)),
+        Kind::Rate => format!("{} messages a second", count_text(count)),
+        Kind::Burst => format!("A burst of {} messages", count_text(count)),
     };
     let seconds = goal.final_trial_seconds;
     let kept = match (kind, goal.loss_ratio > 0.0) {
@@ -218,7 +219,7 @@ fn sentence(goal: &Goal, kind: Kind, lower: Option<u64>, upper: Option<u64>, lim
     match (lower, upper, limit) {
         (Some(lower), Some(upper), Limit::Collector) => {
             let apart = (upper - lower) as f64 / upper as f64 * 100.0;
-            format!("{} {kept}; {} are too many ({apart:.1} % more)", told(lower), grouped(upper))
+            format!("{} {kept}; {} are too many ({apart:.1} % more)", told(lower), count_text(upper))
         }
         (Some(lower), _, Limit::Sender) => {
             format!("{} {kept}; this sender cannot offer more, so that the collector's limit is not known", told(lower))
@@ -230,11 +231,6 @@ fn sentence(goal: &Goal, kind: Kind, lower: Option<u64>, upper: Option<u64>, lim
             format!("{so_far}, but the search was ended before its goal ({})", goal.name)
         }
     }
-}
-
-/// A count with its digits in groups.
-fn grouped(count: u64) -> String {
-    crate::figures::Unit::Count.show(count as f64)
 }
 
 impl Record {

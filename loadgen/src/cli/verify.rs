@@ -9,6 +9,7 @@ use super::input::read_run;
 use super::{RUNTIME_ERROR, USAGE, exit_code};
 use crate::report::{Report, Verdict};
 use crate::verify::{Latency, Verification, verdict, verify};
+use crate::view::wording::share_to;
 
 #[derive(Args)]
 pub(super) struct Verify {
@@ -66,9 +67,9 @@ fn verification_text(report: &Report, found: &Verification, verdict: Verdict) ->
         0 => String::new(),
         _ => format!("; behind by p50 {} p99 {} max {}", reorder_depth.p50, reorder_depth.p99, reorder_depth.max),
     };
-    let percent = found.loss_ratio * 100.0;
+    let ratio = share_to(4, found.loss_ratio);
     let mut text = format!(
-        "run {run}: {verdict}\nsent        {sent}\nstored      {stored}{wrapped}\nlost        {lost} ({percent:.4} %){runs}\n\
+        "run {run}: {verdict}\nsent        {sent}\nstored      {stored}{wrapped}\nlost        {lost} ({ratio}){runs}\n\
          at the end  {lost_at_end}\nduplicates  {}\nreordered   {reordered}{depth}\ncorrupted   {}\nunexpected  {}",
         found.duplicates, found.corrupted, found.unexpected
     );

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Entry, Facts, Ledger, Place};
 use crate::observe::{Change, Life};
+use crate::view::wording::share_to;
 
 /// What happened, and what helps.
 pub(super) struct Diagnosis {
@@ -287,8 +288,7 @@ fn lost(facts: &Facts<'_>, messages: u64, what: &str) -> String {
 }
 
 fn share(messages: u64, offered: u64) -> String {
-    let percent = if offered == 0 { 0.0 } else { messages as f64 / offered as f64 * 100.0 };
-    format!("{messages} of {offered} messages ({percent:.4} %)")
+    format!("{messages} of {offered} messages ({})", share_to(4, messages as f64 / offered.max(1) as f64))
 }
 
 #[cfg(test)]

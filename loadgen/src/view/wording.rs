@@ -28,15 +28,22 @@ pub(crate) fn count(count: u64) -> String {
     text
 }
 
-/// A share of 1 in percent. Rounding makes neither none of a little nor all of almost all.
+/// A share of 1 in percent, to two decimals: where there is little room. See [`share_to`].
 pub(crate) fn share(ratio: f64) -> String {
-    match ratio {
-        ratio if !ratio.is_finite() => UNKNOWN.into(),
+    share_to(2, ratio)
+}
+
+/// A share of 1 in percent, to so many decimals. Rounding makes neither none of a little nor all of almost all: one message in a
+/// billion is lost, or it is not.
+pub(crate) fn share_to(decimals: usize, ratio: f64) -> String {
+    let least = 10f64.powi(-(decimals as i32));
+    match ratio * 100.0 {
+        percent if !percent.is_finite() => UNKNOWN.into(),
         0.0 => "0 %".into(),
-        1.0 => "100 %".into(),
-        ratio if ratio < 1e-4 => "<0.01 %".into(),
-        ratio if ratio < 1.0 && ratio > 0.9999 => ">99.99 %".into(),
-        ratio => format!("{:.2} %", ratio * 100.0),
+        100.0 => "100 %".into(),
+        percent if percent > 0.0 && percent < least => format!("<{least:.decimals$} %"),
+        percent if percent < 100.0 && percent > 100.0 - least => format!(">{:.decimals$} %", 100.0 - least),
+        percent => format!("{percent:.decimals$} %"),
     }
 }
 
@@ -108,6 +115,8 @@ mod tests {
     fn one_lost_of_a_million_is_not_none_and_all_but_one_is_not_all() {
         let said = [0.0, 1e-6, 0.0144, 0.5, 0.999_999, 1.0, f64::NAN].map(share);
         assert_eq!(said, ["0 %", "<0.01 %", "1.44 %", "50.00 %", ">99.99 %", "100 %", "-"]);
+        let said = [0.0, 1e-9, 1.44e-5, 0.5, 0.999_999_9, 1.0].map(|ratio| share_to(4, ratio));
+        assert_eq!(said, ["0 %", "<0.0001 %", "0.0014 %", "50.0000 %", ">99.9999 %", "100 %"]);
     }
 
     #[test]
