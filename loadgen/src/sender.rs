@@ -282,3 +282,46 @@ impl<'a> Sender<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Content;
+    use crate::schedule::{Profile, Schedule};
+    use crate::tag::RunTag;
+
+    #[test]
+    fn what_threads_publish_again_and_again_is_counted_once() {
+        let messages = Messages::make(&Content::default(), RunTag::new(1), 1).unwrap();
+        let (stop, broken, live) = (AtomicBool::new(false), AtomicBool::new(false), Live::default());
+        let (start, cpus) = (Instant::now(), &[][..]);
+        let shared = Shared {
+            messages: &messages,
+            start,
+            start_ns: 0,
+            full_speed: false,
+            cpus,
+            stop: &stop,
+            broken: &broken,
+            live: &live,
+        };
+        let schedule = Schedule::new(Profile::Const, Some(1.0), Duration::from_secs(10), None, 1).unwrap();
+        let mut senders = [0, 1].map(|thread| {
+            let flows = Flows::udp("127.0.0.1:9".parse().unwrap(), &[None], 1).unwrap();
+            Sender::new(&shared, Pacer::new(schedule.due_times(), None, thread, 2), flows, thread, 2)
+        });
+        for (round, sender) in [(1, 0), (2, 1), (3, 0), (3, 0)] {
+            let sender: &mut Sender<'_> = &mut senders[sender];
+            sender.done.messages = round * 10;
+            sender.done.trouble.overflow = round;
+            sender.done.trouble.icmp.insert("port_unreachable", round * 2);
+            sender.note_seconds(&[1_999_999_999, 2_000_000_000, round * 1_000_000_000]);
+            sender.publish();
+        }
+        let told = [&live.sent, &live.unsent, &live.icmp].map(|counter| counter.load(Ordering::Relaxed));
+        assert_eq!(told, [30 + 20, 3 + 2, 6 + 4]);
+        let cpu_ns = live.cpu_ns.load(Ordering::Relaxed);
+        assert_eq!(cpu_ns, senders.iter().map(|sender| sender.published[3]).sum::<u64>());
+        assert_eq!(senders[1].done.by_second, [0, 1, 2]);
+    }
+}
