@@ -112,7 +112,7 @@ impl Checks {
         Ok((Arrivals { parts, unsynced: Arc::clone(&self.unsynced), is_over: false }, place))
     }
 
-    /// Ends every check once it has sent what is written by now, or after [`LAST_PARTS_MAX`].
+    /// Ends every check once it has sent what is written by now, or after `LAST_PARTS_MAX`.
     pub async fn finish(&self) {
         self.stops.store(true, Ordering::Release);
         let all = self.places.acquire_many(CHECKS_MAX as u32);
