@@ -172,7 +172,7 @@ pub fn host(target: IpAddr, answers: &[Answer]) -> Host {
         })
     };
     let of = |state, (why, by)| Host { state, by: Some(by), icmp: Some(why) };
-    if let Some(said) = said(&[Icmp::HostUnreachable, Icmp::NetworkUnreachable, Icmp::TimeExceeded]) {
+    if let Some(said) = said(&[Icmp::HostUnreachable, Icmp::NetworkUnreachable, Icmp::TimeExceeded, Icmp::Other]) {
         return of(HostState::Unreachable, said);
     }
     if let Some(said) = said(&[Icmp::Prohibited, Icmp::PortUnreachable]) {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs::File;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::PathBuf;
 
 use logboom_segment::{Flags, Message};
@@ -187,8 +187,11 @@ impl Recording {
         for (number, path) in paths.iter().enumerate() {
             let unusable = |why| ReplayError::Source { name: names[number].clone(), why };
             let refused = |error: std::io::Error| unusable(error.to_string());
-            if std::fs::metadata(path).map_err(refused)?.is_dir() {
+            let kind = std::fs::metadata(path).map_err(refused)?.file_type();
+            if kind.is_dir() {
                 segments.add_all(path)?;
+            } else if kind.is_char_device() || kind.is_block_device() {
+                return Err(unusable("it is a device, not a file".into()));
             } else if let Some(file) = segments.add(path, File::open(path).map_err(refused)?)? {
                 let read = match Kind::of(&file) {
                     Kind::Capture => capture::read(file, port, &mut recorder),

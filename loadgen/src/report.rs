@@ -247,6 +247,11 @@ impl Report {
     }
 }
 
+/// The words of the command that runs, for a report.
+pub(crate) fn command_line() -> Vec<String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
 /// Writes `text` and a line end to a temporary file beside `path`, and then renames it, so that there is never half of one.
 ///
 /// # Errors

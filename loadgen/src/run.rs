@@ -14,7 +14,7 @@ use crate::message::{Load, MessageError, Messages};
 use crate::monitor::{Monitor, Seen};
 use crate::observe::{Snapshot, Watch, collector};
 use crate::pacer::Pacer;
-use crate::report::{CollectorSide, Environment, Plan, Report, SCHEMA, Sending, Verdict, broken_plan};
+use crate::report::{CollectorSide, Environment, Plan, Report, SCHEMA, Sending, Verdict, broken_plan, command_line};
 use crate::schedule::{Profile, Schedule};
 use crate::send::connection::Connection;
 use crate::send::source::Source;
@@ -194,12 +194,15 @@ impl Order {
         Ok(Self { schedule, ..self.clone() })
     }
 
-    /// Whether the collector is on this machine, as far as its address tells.
+    /// Makes sure that somebody will tell what is lost: a check, the collector, or this machine, if the collector is on it.
     ///
     /// # Errors
-    /// That its name has no address.
-    pub fn is_local(&self) -> Result<bool, String> {
-        Ok(self.watch()?.is_local())
+    /// That nobody will, or that the target's name has no address.
+    pub fn must_be_counted(&self) -> Result<(), String> {
+        if self.check != Check::None || self.admin.is_some() || self.watch()?.is_local() {
+            return Ok(());
+        }
+        Err(format!("nobody would tell what {} loses: add --check or --admin", self.target))
     }
 
     /// Waits until the collector has nothing in memory any more, where its books are all that is looked at.
@@ -374,7 +377,7 @@ impl Over<'_> {
             schema: SCHEMA.into(),
             run: format!("{:08x}", self.number),
             version: env!("CARGO_PKG_VERSION").into(),
-            command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+            command: command_line(),
             target: order.target.to_string(),
             started: jiff::Timestamp::try_from(self.started).unwrap_or_default().to_string(),
             offered: plan.count,

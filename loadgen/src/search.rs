@@ -141,9 +141,9 @@ pub struct Tried {
     pub seconds: f64,
     /// Messages that were to be sent.
     pub offered: u64,
-    /// Of these, those that did not arrive, or were not offered in time.
+    /// Of these, those that did not arrive.
     pub lost: u64,
-    /// The same by `offered`.
+    /// Their share of `offered`, and what was not offered in time.
     pub loss_ratio: f64,
     /// Why the sender did not offer the load, if it did not.
     pub invalid: Option<String>,
@@ -218,14 +218,17 @@ fn sentence(goal: &Goal, kind: Kind, lower: Option<u64>, upper: Option<u64>, lim
     };
     match (lower, upper, limit) {
         (Some(lower), Some(upper), Limit::Collector) => {
-            let apart = (upper - lower) as f64 / upper as f64 * 100.0;
+            let apart = (upper - lower) as f64 / lower as f64 * 100.0;
             format!("{} {kept}; {} are too many ({apart:.1} % more)", told(lower), count_text(upper))
         }
         (Some(lower), _, Limit::Sender) => {
             format!("{} {kept}; this sender cannot offer more, so that the collector's limit is not known", told(lower))
         }
+        (None, Some(upper), Limit::Sender) => {
+            format!("{} are more than this sender can offer; the collector's limit is not known", told(upper))
+        }
         (Some(lower), _, Limit::MaxLoad) => format!("{} {kept}; more was not tried", told(lower)),
-        (None, Some(upper), Limit::MinLoad) => format!("{} are too many; less was not tried", told(upper)),
+        (None, Some(upper), Limit::MinLoad) => format!("{}: too many already; less was not tried", told(upper)),
         (lower, _, _) => {
             let so_far = lower.map_or_else(|| "nothing is known".to_owned(), |lower| format!("{} {kept}", told(lower)));
             format!("{so_far}, but the search was ended before its goal ({})", goal.name)

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::figures::{Figure, Unit};
 use crate::report::{Report, Verdict, write_whole};
+use crate::search::Limit;
 use crate::values::{Rate, parse_rate, parse_scaled};
 
 /// The only schema there is.
@@ -102,6 +103,8 @@ pub struct Sweep {
     pub targets: Vec<String>,
     /// What the first target keeps up with, messages a second, if that was asked.
     pub lossless_rate: Option<f64>,
+    /// What limited that, if it was searched for: if the sender, the collector may keep up with more.
+    pub lossless_limit: Option<Limit>,
     /// Each, in the order in which they were made.
     pub runs: Vec<Step>,
 }
@@ -126,7 +129,11 @@ impl Sweep {
     pub fn text(&self) -> String {
         let mut text = String::new();
         if let Some(lossless) = self.lossless_rate {
-            let _ = writeln!(text, "lossless rate {}", Unit::PerSecond.show(lossless));
+            let whose = match self.lossless_limit {
+                Some(Limit::Sender) => ", all that this sender can offer",
+                _ => "",
+            };
+            let _ = writeln!(text, "lossless rate {}{whose}", Unit::PerSecond.show(lossless));
         }
         for (number, target) in self.targets.iter().enumerate() {
             let _ =

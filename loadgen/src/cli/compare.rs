@@ -13,7 +13,7 @@ use super::run::{perform, stop};
 use super::targets::Targets;
 use super::{RUNTIME_ERROR, USAGE, exit_code};
 use crate::compare::{Comparison, REPETITIONS_MAX, SCHEMA, Turn, turns};
-use crate::report::Verdict;
+use crate::report::{Verdict, command_line};
 use crate::run::Order;
 use crate::threshold::Threshold;
 
@@ -44,12 +44,8 @@ pub(super) fn execute(command: &Compare) -> Result<u8, (u8, String)> {
     for order in &orders {
         perform(&Order { schedule: order.schedule.first(WARM_UP), ..order.clone() }, &stop)?;
     }
-    let mut comparison = Comparison {
-        schema: SCHEMA,
-        command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
-        targets: command.targets.names(),
-        runs: Vec::new(),
-    };
+    let mut comparison =
+        Comparison { schema: SCHEMA, command: command_line(), targets: command.targets.names(), runs: Vec::new() };
     let turns = turns(orders.len(), command.repetitions);
     for (number, target) in turns.iter().enumerate() {
         if stop.load(Ordering::Relaxed) {

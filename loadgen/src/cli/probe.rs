@@ -8,6 +8,7 @@ use clap::Args;
 use super::{PREFLIGHT_FAILED, RUNTIME_ERROR};
 use crate::probe::place::{Family, Place};
 use crate::probe::{COUNT_MAX, HOPS_MAX, Plan, probe, text};
+use crate::report::command_line;
 use crate::values::parse_duration;
 
 /// Longest wait for one answer, and longest pause.
@@ -74,7 +75,7 @@ pub(super) fn execute(command: &ProbeArguments) -> Result<u8, (u8, String)> {
         admin: command.admin.clone(),
     };
     let mut printed = Ok(());
-    let probe = probe(&plan, std::env::args().collect(), &mut |probe, part| {
+    let probe = probe(&plan, command_line(), &mut |probe, part| {
         if !command.json && printed.is_ok() {
             let mut stdout = std::io::stdout().lock();
             printed = stdout.write_all(text::part(probe, part, command.explain).as_bytes());

@@ -54,12 +54,12 @@ pub(super) fn execute(command: &ReportArguments) -> Result<u8, (u8, String)> {
     for path in files {
         let unusable = |error: String| (USAGE, format!("{}: {error}", path.display()));
         let document = Document::new(path.display().to_string(), read_json(path)?).map_err(unusable)?;
-        let runs = judge(&document, &judges)?;
-        if judged.len() + runs.len() > RUNS_MAX {
+        if judged.len() + document.members().len() > RUNS_MAX {
             return Err(unusable(format!(
                 "with its runs there are more than {RUNS_MAX}, the most of one report: make several"
             )));
         }
+        let runs = judge(&document, &judges)?;
         if format == Format::Html {
             page.add(&document, &runs);
         } else if runs.is_empty() {

@@ -13,7 +13,7 @@ use super::run::{perform, stop};
 use super::watch::WatchOptions;
 use super::{INVALID_RUN, PREFLIGHT_FAILED, RUNTIME_ERROR, USAGE};
 use crate::check::Check;
-use crate::report::Environment;
+use crate::report::{Environment, command_line};
 use crate::run::Order;
 use crate::schedule::{DURATION_MAX, Profile, Schedule};
 use crate::search::trial::{arrived, judge};
@@ -104,11 +104,13 @@ pub(super) fn execute(command: &SearchArguments) -> Result<u8, (u8, String)> {
     let mut record = command.record(&order);
     let searched = command.search(&mut trials, &mut record);
     record.trials = trials.tried;
+    let sentences = record.goals.iter().chain(&record.burst).map(|found| found.sentence.as_str());
+    record.sentence = sentences.collect::<Vec<_>>().join(". ");
     // What was found before it broke off is not lost.
     let written = command.output.as_ref().map_or(Ok(()), |path| record.write(path));
+    let told = std::io::stdout().write_all(record.text().as_bytes());
     searched?;
     written.map_err(|error| (RUNTIME_ERROR, error))?;
-    let told = std::io::stdout().write_all(record.text().as_bytes());
     told.map_err(|error| (RUNTIME_ERROR, format!("cannot write the result: {error}")))?;
     Ok(code(&record))
 }
@@ -166,21 +168,22 @@ impl SearchArguments {
         if self.max_rate.is_some_and(|most| most < self.min_rate) {
             return Err(format!("--max-rate is less than --min-rate, which is {}", self.min_rate));
         }
+        let shortest = self.rates().into_iter().map(|goal| goal.initial_trial_seconds).fold(f64::MAX, f64::min);
+        if self.min_rate as f64 * shortest < 1.0 {
+            let rate = self.min_rate;
+            return Err(format!("at --min-rate {rate} no message is due in a trial of {shortest} s: raise either"));
+        }
         let schedule = Schedule::new(Profile::Const, None, Duration::from_secs(1), None, 0)?;
         let order = self.traffic.order(self.target.clone(), &watching, schedule)?;
-        let is_counted = order.check != Check::None || order.admin.is_some() || order.is_local()?;
-        if is_counted {
-            Ok(order)
-        } else {
-            Err(format!("nobody would tell what {} loses: add --check or --admin", order.target))
-        }
+        order.must_be_counted()?;
+        Ok(order)
     }
 
     fn record(&self, order: &Order) -> Record {
         Record {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION"),
-            command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+            command: command_line(),
             target: self.target.to_string(),
             started: jiff::Timestamp::now().to_string(),
             preset: self.preset.name(),
@@ -207,17 +210,17 @@ impl SearchArguments {
                     most
                 }
             };
-            let search = trials.search(Search::new(goals.clone(), self.min_rate, most), Kind::Rate)?;
+            let (search, ended) = trials.search(Search::new(goals.clone(), self.min_rate, most), Kind::Rate);
             let found = goals.into_iter().zip(search.outcomes());
             record.goals =
                 found.map(|(goal, outcome)| Found::new(goal, Kind::Rate, outcome, self.max_rate.is_some())).collect();
+            ended?;
         }
         if self.aims().contains(&Aim::Burst) {
-            let search = trials.search(Search::new(vec![burst_goal()], 1, self.max_burst), Kind::Burst)?;
+            let (search, ended) = trials.search(Search::new(vec![burst_goal()], 1, self.max_burst), Kind::Burst);
             record.burst = Some(Found::new(burst_goal(), Kind::Burst, search.outcomes()[0], true));
+            ended?;
         }
-        let sentences = record.goals.iter().chain(&record.burst).map(|found| found.sentence.as_str());
-        record.sentence = sentences.collect::<Vec<_>>().join(". ");
         Ok(())
     }
 }
@@ -245,8 +248,13 @@ impl Trials<'_> {
         Ok((report.achieved_rate as u64, report.achieved_rate))
     }
 
-    /// Makes the trials that `search` wants.
-    pub(super) fn search(&mut self, mut search: Search, kind: Kind) -> Result<Search, (u8, String)> {
+    /// Makes the trials that `search` wants; what was found comes also when something ends it early.
+    pub(super) fn search(&mut self, mut search: Search, kind: Kind) -> (Search, Result<(), (u8, String)>) {
+        let ended = self.make(&mut search, kind);
+        (search, ended)
+    }
+
+    fn make(&mut self, search: &mut Search, kind: Kind) -> Result<(), (u8, String)> {
         // A busy machine is late now and then: what was not offered in time counts when it happens twice.
         let mut late_at = None;
         while let Some(Wanted { load, seconds }) = search.next() {
@@ -271,12 +279,13 @@ impl Trials<'_> {
             }
             if trial.is_sender_limited && late_at != Some(load) {
                 late_at = Some(load);
+                search.pass_over();
                 continue;
             }
             late_at = None;
             search.record(trial);
         }
-        Ok(search)
+        Ok(())
     }
 }
 

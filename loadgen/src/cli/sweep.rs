@@ -13,9 +13,10 @@ use super::search::Trials;
 use super::targets::Targets;
 use super::{RUNTIME_ERROR, USAGE};
 use crate::compare::turns;
+use crate::report::command_line;
 use crate::run::Order;
 use crate::schedule::{Profile, Schedule};
-use crate::search::{Kind, Preset, Search};
+use crate::search::{Found, Kind, Limit, Preset, Search};
 use crate::sweep::{Points, SCHEMA, Step, Sweep};
 use crate::values::{Rate, parse_duration, parse_rate};
 
@@ -42,16 +43,24 @@ pub(super) struct SweepArguments {
     output: Option<PathBuf>,
 }
 
+/// What the first target keeps up with, messages a second, and what limited that if it was searched for.
+struct Lossless {
+    rate: f64,
+    limit: Option<Limit>,
+}
+
 pub(super) fn execute(command: &SweepArguments) -> Result<u8, (u8, String)> {
     let orders = command.orders().map_err(|error| (USAGE, error))?;
     let stop = stop()?;
-    let lossless_rate = command.lossless_rate(&orders[0], &stop)?;
+    let lossless = command.lossless(&orders[0], &stop)?;
+    let lossless_rate = lossless.as_ref().map(|lossless| lossless.rate);
     let mut sweep = Sweep {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION"),
-        command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+        command: command_line(),
         targets: command.targets.names(),
         lossless_rate,
+        lossless_limit: lossless.and_then(|lossless| lossless.limit),
         runs: Vec::new(),
     };
     let rates = command.rates.rates(lossless_rate.unwrap_or_default());
@@ -80,15 +89,18 @@ impl SweepArguments {
         let schedule = Schedule::new(Profile::Const, None, self.duration, None, 0)?;
         let order = |(target, watching)| {
             let traffic = self.traffic.applicable(&target);
-            traffic.order(target, &watching, schedule.clone())
+            let order = traffic.order(target, &watching, schedule.clone())?;
+            order.must_be_counted()?;
+            Ok(order)
         };
         self.targets.watched()?.into_iter().map(order).collect()
     }
 
     /// What the first target keeps up with: as it was given, or as a quick search finds it.
-    fn lossless_rate(&self, order: &Order, stop: &AtomicBool) -> Result<Option<f64>, (u8, String)> {
+    fn lossless(&self, order: &Order, stop: &AtomicBool) -> Result<Option<Lossless>, (u8, String)> {
+        let named = |rate| Lossless { rate, limit: None };
         match self.lossless {
-            Some(Rate::PerSecond(rate)) => return Ok(Some(rate)),
+            Some(Rate::PerSecond(rate)) => return Ok(Some(named(rate))),
             Some(Rate::Max) => return Err((USAGE, "--lossless is a rate, such as 200k, not max".into())),
             None if !self.rates.are_relative() => return Ok(None),
             None => {}
@@ -96,10 +108,15 @@ impl SweepArguments {
         let goal = Preset::Quick.goal("lossless", 0.0);
         let mut trials = Trials { order, stop, is_quiet: false, tried: Vec::new() };
         let (most, _) = trials.full_speed(goal.initial_trial_seconds)?;
-        let search = trials.search(Search::new(vec![goal], SEARCH_FROM, most), Kind::Rate)?;
-        match search.outcomes()[0].bounds.lower {
-            Some(lower) => Ok(Some(lower as f64)),
-            None => Err((RUNTIME_ERROR, "no lossless rate was found: name one by --lossless".into())),
+        let (search, ended) = trials.search(Search::new(vec![goal.clone()], SEARCH_FROM, most), Kind::Rate);
+        ended?;
+        let found = Found::new(goal, Kind::Rate, search.outcomes()[0], false);
+        eprintln!("{}", found.sentence);
+        match (found.lower, found.limit) {
+            (Some(lower), Limit::Collector | Limit::Sender) => {
+                Ok(Some(Lossless { rate: lower as f64, limit: Some(found.limit) }))
+            }
+            _ => Err((RUNTIME_ERROR, format!("{}: name a rate by --lossless", found.sentence))),
         }
     }
 }

@@ -13,10 +13,6 @@ use super::echo::{ECHO_TEXT_BYTES, EchoSocket};
 use super::wire::{Ends, open, set_hops};
 use crate::icmp::Icmp;
 
-/// A port that nobody should have: the first of traceroute(8). The target says so, and that is the end of the path; an open port
-/// would say nothing.
-pub(super) const CLOSED_PORT: u16 = 33_434;
-
 /// Hops in a row that say nothing, after which the path is given up unless the target is known to be there.
 const SILENT_HOPS_MAX: usize = 5;
 
@@ -164,7 +160,7 @@ fn ask(ends: Ends, number: u8, second: &Second<'_>, patience: Duration) -> io::R
     // A socket, and so a source port, for each hop: what comes late is not taken for the answer to another.
     let socket = open(ends.domain(), Type::DGRAM, Protocol::UDP)?;
     set_hops(&socket, number)?;
-    let to = ends.at_port(CLOSED_PORT.saturating_add(number.into()));
+    let to = ends.closed_port(number);
     let mut begun = Instant::now();
     let mut answer = ends.ask(&socket, (b"loadgen probe", to), |_| false, begun + patience);
     let mut packet = Packet::Udp;

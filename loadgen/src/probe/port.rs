@@ -63,6 +63,9 @@ pub struct Port {
     pub evidence: String,
     /// Packets that asked; of TCP connections.
     pub sent: u32,
+    /// The collector that was named counted none of them.
+    #[serde(skip)]
+    pub is_uncounted: bool,
     /// The process that holds it, where the target is this machine and shows it.
     pub holder: Option<Holder>,
 }
@@ -107,7 +110,7 @@ impl Port {
             _ => (None, None),
         };
         let sent = answers.iter().filter(|answer| !matches!(answer, Answer::Failed(_))).count() as u32;
-        Self { transport, state, certain, by, icmp, evidence, sent, holder: None }
+        Self { transport, state, certain, by, icmp, evidence, sent, is_uncounted: false, holder: None }
     }
 
     /// What the collector counted between two looks, while `sent` datagrams were sent to it and nothing else by us.
@@ -115,7 +118,10 @@ impl Port {
         let came = |books: &Books| books.received + books.socket_buffer;
         let more = came(after).saturating_sub(came(before));
         match more {
-            0 => self.evidence += "; the collector counted nothing: they do not come to it",
+            0 => {
+                self.is_uncounted = true;
+                self.evidence += "; the collector counted nothing: they do not come to it";
+            }
             _ if more == u64::from(self.sent) => {
                 (self.state, self.certain) = (State::Open, true);
                 self.evidence = format!("the collector counted the {more} datagrams that were sent");
@@ -142,7 +148,8 @@ impl Port {
         }
         let (pid, command) = seen.process.map(|process| (process.pid, process.command)).unzip();
         self.holder = Some(Holder { pid, command });
-        if self.transport == Transport::Udp && matches!(self.state, State::Silent | State::NotAsked) {
+        let is_unknown = matches!(self.state, State::Silent | State::NotAsked) && !self.is_uncounted;
+        if self.transport == Transport::Udp && is_unknown {
             (self.state, self.certain) = (State::Open, true);
             self.evidence += "; a socket of this machine is bound to it (/proc/net/udp)";
         }
@@ -153,7 +160,7 @@ impl Port {
     pub fn may_be_open(&self) -> bool {
         match self.state {
             State::Open => true,
-            State::Silent | State::NotAsked => self.transport == Transport::Udp,
+            State::Silent | State::NotAsked => self.transport == Transport::Udp && !self.is_uncounted,
             State::Closed | State::Filtered | State::Unreachable => false,
         }
     }

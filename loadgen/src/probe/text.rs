@@ -262,7 +262,8 @@ pub fn sentence(probe: &Probe) -> String {
             _ => format!("is {}", state(port, probe.is_up())),
         };
     }
-    if let Some(mtu) = probe.mtu.as_ref().filter(|_| probe.usable) {
+    let is_udp = probe.ports.iter().any(|port| port.transport == Transport::Udp);
+    if let Some(mtu) = probe.mtu.as_ref().filter(|_| probe.usable && is_udp) {
         let _ = write!(text, "; messages over UDP should have at most {} B", mtu.payload_max_bytes);
     }
     text

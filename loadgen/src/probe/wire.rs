@@ -14,6 +14,10 @@ use super::answer::Answer;
 /// Longest packet that is read whole, bytes: no IP packet is longer.
 const PACKET_BYTES_MAX: usize = 1 << 16;
 
+/// A port that nobody should have: the first of traceroute(8). The target says so, and that is the end of the path; an open port
+/// would say nothing.
+const CLOSED_PORT: u16 = 33_434;
+
 /// Both ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ends {
@@ -25,6 +29,12 @@ pub(super) struct Ends {
 impl Ends {
     pub(super) fn domain(&self) -> Domain {
         Domain::for_address(self.target)
+    }
+
+    /// A port of the target at which nobody is expected: as traceroute(8) does, but never the one that is asked about.
+    pub(super) fn closed_port(&self, number: u8) -> SocketAddr {
+        let port = CLOSED_PORT.saturating_add(number.into());
+        self.at_port(if port == self.target.port() { CLOSED_PORT - 1 } else { port })
     }
 
     /// Another port of the target; 0 for what has no ports.

@@ -71,12 +71,14 @@ impl Trace {
     fn with(&self, lines: &str) -> Result<Self, String> {
         let mut parts: Vec<Part> = Vec::new();
         let (mut first_ns, mut is_first) = (0, true);
+        // Some programs put a byte order mark in front.
+        let lines = lines.strip_prefix('\u{feff}').unwrap_or(lines);
         for (number, line) in (1..).zip(lines.lines()) {
             let content = line.split('#').next().unwrap_or_default().trim();
             if content.is_empty() {
                 continue;
             }
-            let is_heading = is_first && !content.starts_with(|c: char| c.is_ascii_digit());
+            let is_heading = is_first && !content.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c));
             is_first = false;
             if is_heading {
                 continue;

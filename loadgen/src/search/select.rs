@@ -79,6 +79,11 @@ impl Search {
         self.trials += 1;
     }
 
+    /// Counts a trial that says nothing, and is made again.
+    pub fn pass_over(&mut self) {
+        self.trials += 1;
+    }
+
     /// The next trial; `None` when every goal has its bounds, or after [`TRIALS_MAX`].
     #[must_use]
     pub fn next(&self) -> Option<Wanted> {
@@ -122,14 +127,13 @@ impl Search {
         if self.next_load(stage, bounds, Bounds::default()).is_some() {
             return End::Unfinished;
         }
-        match bounds {
-            Bounds { upper: None, .. } => End::Most,
-            Bounds { lower: None, .. } => End::Least,
-            Bounds { upper: Some(upper), .. } => {
-                let high = || self.at(upper).iter().filter(|trial| trial.loss_ratio > stage.loss_ratio);
-                let limited = high().filter(|trial| trial.is_sender_limited).count();
-                if 2 * limited > high().count() { End::SenderLimited } else { End::Found }
-            }
+        let Some(upper) = bounds.upper else { return End::Most };
+        let high = || self.at(upper).iter().filter(|trial| trial.loss_ratio > stage.loss_ratio);
+        let limited = high().filter(|trial| trial.is_sender_limited).count();
+        match bounds.lower {
+            _ if 2 * limited > high().count() => End::SenderLimited,
+            None => End::Least,
+            Some(_) => End::Found,
         }
     }
 
@@ -264,6 +268,12 @@ mod tests {
             search.record(Trial { load: wanted.load, seconds: wanted.seconds, loss_ratio, is_sender_limited });
         }
         assert_eq!(search.outcomes()[0].end, End::SenderLimited);
+        let mut slow = Search::new(vec![lossless(Preset::Quick)], 1000, 1_000_000);
+        while let Some(Wanted { load, seconds }) = slow.next() {
+            slow.record(Trial { load, seconds, loss_ratio: 0.9, is_sender_limited: true });
+        }
+        let Outcome { bounds, end, .. } = slow.outcomes()[0];
+        assert_eq!((bounds.lower, end), (None, End::SenderLimited), "not even the least");
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub fn judge(report: &Report, kind: Kind, load: u64, seconds: f64) -> Result<(Tr
         offered: report.offered,
         lost: report.offered - arrived,
         loss_ratio,
-        invalid: report.reason.clone().filter(|_| is_late),
+        invalid: report.reason.clone().filter(|_| trial.is_sender_limited),
         run: report.run.clone(),
         started: report.started.clone(),
     };

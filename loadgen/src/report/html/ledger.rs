@@ -12,6 +12,9 @@ use crate::view::wording::{count, share};
 /// The axis begins at 0 if at least this share is missing; else near what is stored, so that little loss is seen.
 const WHOLE_AXIS_SHARE: f64 = 0.2;
 
+/// What is drawn as stored.
+const KEPT: &str = "kept";
+
 /// Places that are drawn, at most.
 const PLACES_MAX: usize = Place::ALL.len();
 
@@ -23,8 +26,7 @@ pub(super) fn figure(group: &Group) -> Option<Figure> {
         return None;
     }
     let steps = steps(run, offered);
-    let end = steps.last().map_or(0.0, |row| row.to);
-    let missing = 1.0 - end / 100.0;
+    let missing = steps.iter().filter(|row| row.class != KEPT).map(|row| row.to - row.from).sum::<f64>() / 100.0;
     let axis = if missing >= WHOLE_AXIS_SHARE {
         Axis::between("percent of offered", 0.0, 100.0)
     } else {
@@ -52,7 +54,7 @@ fn steps(run: &Drawn, offered: f64) -> Vec<Row> {
     let found = places().filter(is_found);
     rows.extend(found.map(|ended| {
         let part = ended.messages as f64 / offered * 100.0;
-        Row { name: ended.place.clone(), value: value(ended, offered), class: "kept", from: 0.0, to: part }
+        Row { name: ended.place.clone(), value: value(ended, offered), class: KEPT, from: 0.0, to: part }
     }));
     rows
 }
@@ -85,5 +87,30 @@ fn caption(run: &Drawn, offered: f64) -> String {
             count(most.messages),
             if most.exact { "" } else { ", not known exactly" },
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::group::named;
+    use super::*;
+    use crate::report::document::Member;
+    use crate::report::judged::Judged;
+
+    #[test]
+    fn the_axis_is_whole_when_nothing_is_stored() {
+        let place =
+            |place: &str, messages: u64| json!({"place": place, "messages": messages, "exact": true, "evidence": ""});
+        let run = json!({
+            "verdict": "fail", "target": "udp://h:1", "offered": 100,
+            "ledger": {"offered": 100, "places": [place("host", 5), place("socket_buffer", 95)]},
+        });
+        let judged = Judged::new("f", &run, &[], None).unwrap();
+        let drawn = Drawn::new(&Member { name: "f".into(), run: &run, target: 0, rate: None }, &judged);
+        let group = named(vec![("f".into(), vec![drawn])]).remove(0);
+        let page = figure(&group).unwrap().html();
+        assert!(page.contains("percent of offered<"), "{page}");
     }
 }
