@@ -273,7 +273,7 @@ pub fn write_whole(path: &Path, text: &str) -> Result<(), String> {
 }
 
 /// Share of the plan that may be missing.
-const SHORTFALL: f64 = 0.001;
+pub const SHORTFALL: f64 = 0.001;
 
 /// What the last group of a short run may be late, seconds.
 const LAST_GROUP_SECONDS: f64 = 0.01;

@@ -14,6 +14,7 @@ use crate::send::Framing;
 use crate::tag::FLOWS_MAX;
 use crate::target::{Target, Transport};
 use crate::values::{Rate, parse_count, parse_duration, parse_rate};
+use crate::view::Mode;
 
 /// How long a run lasts where neither --duration nor --count says.
 const DURATION_DEFAULT: Duration = Duration::from_secs(10);
@@ -144,7 +145,7 @@ impl TrafficOptions {
             admin: watching.admin.clone(),
             pid: watching.pid,
             drain: watching.drain,
-            ui: watching.ui,
+            ui: Mode::Quiet,
             target,
         })
     }

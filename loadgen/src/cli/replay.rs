@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::judging::Judging;
-use super::run::conduct;
+use super::run::Conduct;
 use super::sending::SendingOptions;
 use super::watch::WatchOptions;
 use super::{RUNTIME_ERROR, USAGE};
@@ -58,13 +57,7 @@ pub(super) struct Replay {
     #[command(flatten)]
     watching: WatchOptions,
     #[command(flatten)]
-    judging: Judging,
-    /// Write the report to this file.
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
-    /// Show nothing while it runs: as --ui quiet.
-    #[arg(short, long)]
-    quiet: bool,
+    conduct: Conduct,
 }
 
 /// When messages are sent.
@@ -83,12 +76,12 @@ impl FromStr for Pace {
 }
 
 pub(super) fn execute(command: &Replay) -> Result<u8, (u8, String)> {
-    let judges = command.judging.load()?;
-    command.check().map_err(|error| (USAGE, error))?;
-    let recording = command.read()?;
-    eprintln!("loadgen: {recording}");
-    let order = command.order(Arc::new(recording)).map_err(|error| (USAGE, error))?;
-    conduct(&order, &judges, command.output.as_deref())
+    command.conduct.run(|| {
+        command.check().map_err(|error| (USAGE, error))?;
+        let recording = command.read()?;
+        eprintln!("loadgen: {recording}");
+        command.order(Arc::new(recording)).map_err(|error| (USAGE, error))
+    })
 }
 
 impl Replay {
@@ -157,7 +150,7 @@ impl Replay {
             admin: watching.admin.clone(),
             pid: watching.pid,
             drain: watching.drain,
-            ui: if self.quiet { Mode::Quiet } else { watching.ui },
+            ui: Mode::Quiet,
             target: target.clone(),
         })
     }

@@ -26,27 +26,42 @@ pub(super) struct Run {
     #[command(flatten)]
     watching: WatchOptions,
     #[command(flatten)]
+    conduct: Conduct,
+}
+
+/// How a single run is shown and judged, and where its report goes: options of `run` and of `replay`.
+#[derive(Args)]
+pub(super) struct Conduct {
+    /// How the run is shown: auto, terminal, plain (a line a second), json (an object a second, on standard output) or quiet.
+    #[arg(long, value_name = "FORM", default_value = "auto")]
+    ui: Mode,
+    /// Show nothing while it runs: as --ui quiet.
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
     judging: Judging,
     /// Write the report to this file.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Show nothing while it runs: as --ui quiet.
-    #[arg(short, long)]
-    quiet: bool,
 }
 
 pub(super) fn execute(command: &Run) -> Result<u8, (u8, String)> {
-    let judges = command.judging.load()?;
-    let mut watching = command.watching.clone();
-    if command.quiet {
-        watching.ui = Mode::Quiet;
+    command
+        .conduct
+        .run(|| command.plan.order(command.target.clone(), &command.watching).map_err(|error| (USAGE, error)))
+}
+
+impl Conduct {
+    /// Runs what `order` makes, unless it cannot be judged as asked: that is looked at first.
+    pub(super) fn run(&self, order: impl FnOnce() -> Result<Order, (u8, String)>) -> Result<u8, (u8, String)> {
+        let judges = self.judging.load()?;
+        let ui = if self.quiet { Mode::Quiet } else { self.ui };
+        conduct(&Order { ui, ..order()? }, &judges, self.output.as_deref())
     }
-    let order = command.plan.order(command.target.clone(), &watching).map_err(|error| (USAGE, error))?;
-    conduct(&order, &judges, command.output.as_deref())
 }
 
 /// Runs `order`, judges it, writes the report to `output`, and tells how it went.
-pub(super) fn conduct(order: &Order, judges: &Judges, output: Option<&Path>) -> Result<u8, (u8, String)> {
+fn conduct(order: &Order, judges: &Judges, output: Option<&Path>) -> Result<u8, (u8, String)> {
     let mut report = perform(order, &*stop()?)?;
     let judged = judges.judge(&mut report);
     let written = output.map_or(Ok(()), |path| report.write(path));

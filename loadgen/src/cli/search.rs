@@ -12,7 +12,6 @@ use super::plan::TrafficOptions;
 use super::run::{perform, stop};
 use super::watch::WatchOptions;
 use super::{INVALID_RUN, PREFLIGHT_FAILED, RUNTIME_ERROR, USAGE};
-use crate::check::Check;
 use crate::report::{Environment, command_line};
 use crate::run::Order;
 use crate::schedule::{DURATION_MAX, Profile, Schedule};
@@ -20,7 +19,6 @@ use crate::search::trial::{arrived, judge};
 use crate::search::{Found, Goal, Kind, Limit, Preset, Record, SCHEMA, Search, Tried, Wanted, burst_goal};
 use crate::target::Target;
 use crate::values::{Rate, parse_count, parse_duration, parse_rate, parse_scaled};
-use crate::view::Mode;
 
 #[derive(Args)]
 pub(super) struct SearchArguments {
@@ -47,18 +45,8 @@ pub(super) struct SearchArguments {
     max_burst: u64,
     #[command(flatten)]
     traffic: TrafficOptions,
-    /// How arrival is checked; see run. Without it, the counters of the collector's sockets decide, here or by --admin.
-    #[arg(long, value_name = "CHECK", default_value_t)]
-    check: Check,
-    /// The collector's admin listener, HOST:PORT; known from --check admin.
-    #[arg(long, value_name = "ADDRESS")]
-    admin: Option<String>,
-    /// The collector's process, where its port does not tell.
-    #[arg(long)]
-    pid: Option<u32>,
-    /// What has not come when nothing came for so long is lost.
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
-    drain: Duration,
+    #[command(flatten)]
+    watching: WatchOptions,
     /// Write the search with all its trials to this file.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -158,13 +146,6 @@ impl SearchArguments {
     }
 
     fn order(&self) -> Result<Order, String> {
-        let watching = WatchOptions {
-            check: self.check.clone(),
-            admin: self.admin.clone(),
-            pid: self.pid,
-            drain: self.drain,
-            ui: Mode::Quiet,
-        };
         if self.max_rate.is_some_and(|most| most < self.min_rate) {
             return Err(format!("--max-rate is less than --min-rate, which is {}", self.min_rate));
         }
@@ -174,7 +155,7 @@ impl SearchArguments {
             return Err(format!("at --min-rate {rate} no message is due in a trial of {shortest} s: raise either"));
         }
         let schedule = Schedule::new(Profile::Const, None, Duration::from_secs(1), None, 0)?;
-        let order = self.traffic.order(self.target.clone(), &watching, schedule)?;
+        let order = self.traffic.order(self.target.clone(), &self.watching, schedule)?;
         order.must_be_counted()?;
         Ok(order)
     }

@@ -9,7 +9,6 @@ use crate::check::Check;
 use crate::compare::TARGETS_MAX;
 use crate::target::Target;
 use crate::values::parse_duration;
-use crate::view::Mode;
 
 #[derive(Args)]
 pub(super) struct Targets {
@@ -42,7 +41,6 @@ impl Targets {
                 admin: self.of(number, "admin", &self.admins)?,
                 pid: self.of(number, "pid", &self.pids)?,
                 drain: self.drain,
-                ui: Mode::Quiet,
             };
             Ok((target.clone(), watching))
         };

@@ -1,4 +1,5 @@
-//! The options that say how a run is watched: those of `run`, and of `compare` for all its runs.
+//! The options that say how a run is watched: those of `run`, `replay` and `search`, and of `compare` and `sweep` for all
+//! their runs.
 
 use std::time::Duration;
 
@@ -6,7 +7,6 @@ use clap::Args;
 
 use crate::check::Check;
 use crate::values::parse_duration;
-use crate::view::Mode;
 
 #[derive(Args, Clone)]
 pub(super) struct WatchOptions {
@@ -23,7 +23,4 @@ pub(super) struct WatchOptions {
     /// What has not come when nothing came for so long is lost.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
     pub(super) drain: Duration,
-    /// How the run is shown: auto, terminal, plain (a line a second), json (an object a second, on standard output) or quiet.
-    #[arg(long, value_name = "FORM", default_value = "auto")]
-    pub(super) ui: Mode,
 }

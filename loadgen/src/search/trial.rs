@@ -2,7 +2,7 @@
 
 use super::classify::Trial;
 use super::{Kind, Tried};
-use crate::report::{Report, Verdict};
+use crate::report::{Report, SHORTFALL, Verdict};
 
 /// Messages of a run that arrived, as far as anybody knows.
 #[must_use]
@@ -23,7 +23,7 @@ pub fn judge(report: &Report, kind: Kind, load: u64, seconds: f64) -> Result<(Tr
         return Err(format!("what arrived could not be found out: {why}"));
     }
     let accounted = report.sent + report.sending.overflow;
-    if report.verdict == Verdict::Invalid && (accounted as f64) < report.offered as f64 * 0.999 {
+    if report.verdict == Verdict::Invalid && (accounted as f64) < report.offered as f64 * (1.0 - SHORTFALL) {
         return Err(report.reason.clone().unwrap_or_default());
     }
     let arrived = arrived(report);
