@@ -145,8 +145,10 @@ pub struct Tried {
     pub lost: u64,
     /// Their share of `offered`, and what was not offered in time.
     pub loss_ratio: f64,
-    /// Why the sender did not offer the load, if it did not.
+    /// Why what was lost says nothing for certain: the sender did not offer the load, or others ran on its processors.
     pub invalid: Option<String>,
+    /// Whether it counted; if not, it was made again.
+    pub counts: bool,
     /// The run's tag, hex.
     pub run: String,
     /// When it began, RFC 3339.
@@ -247,8 +249,10 @@ impl Record {
         let invalid = self.trials.iter().filter(|trial| trial.invalid.is_some()).count();
         let _ = writeln!(text, "{} trials", self.trials.len());
         if invalid > 0 {
-            let _ =
-                writeln!(text, "{invalid} of them could not be offered in time: this machine is too slow or too busy");
+            let _ = writeln!(
+                text,
+                "{invalid} of them say little: this machine was too slow or too busy, or a hypervisor ran others on it"
+            );
         }
         text
     }

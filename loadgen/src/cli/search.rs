@@ -236,8 +236,6 @@ impl Trials<'_> {
     }
 
     fn make(&mut self, search: &mut Search, kind: Kind) -> Result<(), (u8, String)> {
-        // A busy machine is late now and then: what was not offered in time counts when it happens twice.
-        let mut late_at = None;
         while let Some(Wanted { load, seconds }) = search.next() {
             let order = match kind {
                 Kind::Rate => self.order.sending(Some(load as f64), Duration::from_secs_f64(seconds), None),
@@ -247,24 +245,18 @@ impl Trials<'_> {
             if self.stop.load(Ordering::Relaxed) {
                 break;
             }
-            let (trial, tried) = judge(&report, kind, load, seconds).map_err(|error| (RUNTIME_ERROR, error))?;
+            let (trial, mut tried) = judge(&report, kind, load, seconds).map_err(|error| (RUNTIME_ERROR, error))?;
             let lost = if tried.lost == 0 { "nothing".into() } else { format!("{} of {}", tried.lost, tried.offered) };
-            let late = tried.invalid.as_ref().map_or("", |_| "; not offered in time");
+            let doubt = tried.invalid.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+            tried.counts = search.record(trial);
             self.tried.push(tried);
             let told = match kind {
                 Kind::Rate => format!("{load} a second for {seconds:.1} s"),
                 Kind::Burst => format!("{load} at once"),
             };
             if !self.is_quiet {
-                eprintln!("trial {}: {told}: lost {lost}{late}", self.tried.len());
+                eprintln!("trial {}: {told}: lost {lost}{doubt}", self.tried.len());
             }
-            if trial.is_sender_limited && late_at != Some(load) {
-                late_at = Some(load);
-                search.pass_over();
-                continue;
-            }
-            late_at = None;
-            search.record(trial);
         }
         Ok(())
     }

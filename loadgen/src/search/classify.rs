@@ -4,7 +4,7 @@
 use super::goal::Stage;
 
 /// One trial.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Trial {
     /// Messages a second that were to be sent; in a search for bursts, messages.
     pub load: u64,
@@ -14,6 +14,8 @@ pub struct Trial {
     pub loss_ratio: f64,
     /// Whether that is the sender's fault: it could not offer the load.
     pub is_sender_limited: bool,
+    /// Whether that may be a hypervisor's fault, which ran others meanwhile.
+    pub is_disturbed: bool,
 }
 
 /// What a load is for a goal.
@@ -127,7 +129,7 @@ mod tests {
         ];
         let mut trials = Vec::new();
         for ((count, seconds, loss_ratio), told) in ADDED.into_iter().zip(told) {
-            trials.extend(vec![Trial { load: LOAD, seconds, loss_ratio, is_sender_limited: false }; count]);
+            trials.extend(vec![Trial { load: LOAD, seconds, loss_ratio, ..Trial::default() }; count]);
             assert_eq!(goals().map(|goal| classify(&trials, &goal)), told, "after {} trials", trials.len());
         }
         let throughputs = goals().map(|goal| conditional_throughput(LOAD, &trials, &goal));

@@ -4,6 +4,10 @@ use super::classify::Trial;
 use super::{Kind, Tried};
 use crate::report::{Report, SHORTFALL, Verdict};
 
+/// Time in which a hypervisor ran others explains a loss of as many times what was due in it: the time is counted in hundredths of
+/// a second, and what comes in a bunch after a pause may not find room either.
+const STOLEN_FACTOR: f64 = 2.0;
+
 /// Messages of a run that arrived, as far as anybody knows.
 #[must_use]
 pub fn arrived(report: &Report) -> u64 {
@@ -32,17 +36,52 @@ pub fn judge(report: &Report, kind: Kind, load: u64, seconds: f64) -> Result<(Tr
     let stretch = if is_late { (seconds + late_seconds) / seconds } else { 1.0 };
     let loss_ratio = 1.0 - arrived as f64 / (report.offered.max(1) as f64 * stretch);
     let waited_seconds = report.sending.blocked_seconds / report.plan.threads.max(1) as f64;
-    let trial = Trial { load, seconds, loss_ratio, is_sender_limited: is_late && waited_seconds <= late_seconds / 2.0 };
+    let is_sender_limited = is_late && waited_seconds <= late_seconds / 2.0;
+    let stolen_ms = report.change.host.stolen_ms;
+    let lasted_seconds = if kind == Kind::Burst { report.elapsed_seconds } else { seconds };
+    let is_disturbed = is_explained(loss_ratio, lasted_seconds, stolen_ms);
+    let doubt = if is_disturbed {
+        Some(format!("a hypervisor ran others on these processors for {stolen_ms} ms, which may be why"))
+    } else {
+        report.reason.clone().filter(|_| is_sender_limited)
+    };
+    let trial = Trial { load, seconds, loss_ratio, is_sender_limited, is_disturbed };
     let tried = Tried {
         kind,
         load,
-        seconds: if kind == Kind::Burst { report.elapsed_seconds } else { seconds },
+        seconds: lasted_seconds,
         offered: report.offered,
         lost: report.offered - arrived,
         loss_ratio,
-        invalid: report.reason.clone().filter(|_| trial.is_sender_limited),
+        invalid: doubt,
+        counts: true,
         run: report.run.clone(),
         started: report.started.clone(),
     };
     Ok((trial, tried))
+}
+
+/// Whether so much can be lost because a hypervisor ran others for so long.
+fn is_explained(loss_ratio: f64, seconds: f64, stolen_ms: u64) -> bool {
+    loss_ratio > 0.0 && loss_ratio * seconds * 1e3 <= STOLEN_FACTOR * stolen_ms as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hypervisor_explains_what_was_due_in_its_time_and_no_more() {
+        for (loss_ratio, seconds, stolen_ms, is) in [
+            (0.0, 1.0, 500, false),
+            (0.001, 1.0, 0, false),
+            (0.001, 1.0, 10, true),
+            (0.019, 1.0, 10, true),
+            (0.021, 1.0, 10, false),
+            (0.021, 0.5, 10, true),
+            (0.0021, 10.0, 10, false),
+        ] {
+            assert_eq!(is_explained(loss_ratio, seconds, stolen_ms), is, "{loss_ratio} in {seconds} s, {stolen_ms} ms");
+        }
+    }
 }

@@ -33,9 +33,9 @@ fn number(value: &Value, field: &str) -> f64 {
     value[field].as_f64().unwrap_or_else(|| panic!("{field}: {value}"))
 }
 
-/// Trials of `kind` at the load that `found` has as `bound`: how many, and how many of them lost something.
+/// Trials of `kind` that count at the load that `found` has as `bound`: how many, and how many of them lost something.
 fn tried(record: &Value, kind: &str, found: &Value, bound: &str) -> (usize, usize) {
-    let trials = record["trials"].as_array().unwrap().iter();
+    let trials = record["trials"].as_array().unwrap().iter().filter(|trial| trial["counts"] == true);
     let at: Vec<_> = trials.filter(|trial| trial["kind"] == kind && trial["load"] == found[bound]).collect();
     (at.len(), at.iter().filter(|trial| trial["lost"] != 0).count())
 }
