@@ -81,7 +81,7 @@ impl PlanOptions {
     pub(super) fn order(&self, target: Target, watching: &WatchOptions) -> Result<Order, String> {
         let rate = self.rate()?;
         let duration = self.duration.unwrap_or(match (self.count, &self.profile) {
-            (Some(_), Profile::Const | Profile::Poisson) => DURATION_MAX,
+            (Some(_), Profile::Const | Profile::Poisson | Profile::Burst { .. }) => DURATION_MAX,
             // Its last line ends it.
             (_, Profile::Trace(_)) => DURATION_MAX,
             _ => DURATION_DEFAULT,
@@ -91,6 +91,14 @@ impl PlanOptions {
             profile => profile.clone(),
         };
         let schedule = Schedule::new(profile, rate, duration, self.count, self.traffic.seed)?;
+        // A count that is not reached would be a plan that nobody asked for; with a time as well, the fewer of both is meant.
+        if let Some(count) = self.count.filter(|count| self.duration.is_none() && schedule.count() < *count) {
+            let (due, profile) = (schedule.count(), &self.profile);
+            return Err(format!(
+                "--count {count}, but --profile {profile} has only {due} messages in {duration:?}: ask for no more, or give a \
+                 --duration that holds them"
+            ));
+        }
         self.traffic.order(target, watching, schedule)
     }
 

@@ -20,6 +20,7 @@ fn bad_usage_is_told_with_exit_code_2() {
         (&["run", "udp://127.0.0.1:1", "--rate", "max", "--profile", "poisson"], "poisson needs a rate"),
         (&["run", "udp://127.0.0.1:1", "--rate", "1k", "--profile", "ramp:1k-2k"], "leave --rate out"),
         (&["run", "udp://127.0.0.1:1", "--profile", "wave"], "`wave` is no profile"),
+        (&["run", "udp://127.0.0.1:1", "--profile", "step:100", "--count", "2k"], "has only 1000 messages in 10s"),
         (
             &["run", "udp://127.0.0.1:1", "--profile", "trace:/nonexistent"],
             "--profile trace:/nonexistent: No such file",
