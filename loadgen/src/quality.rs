@@ -64,16 +64,15 @@ pub struct Group {
 }
 
 impl Quality {
-    /// Notes a group that the kernel had at `now_ns`, given when its messages were due.
-    pub fn note(&mut self, due_ns: &[u64], now_ns: u64) {
-        self.group.saturating_record(due_ns.len() as u64);
+    /// Notes messages that the kernel had at `now_ns`, given when they were due.
+    pub fn note_lag(&mut self, due_ns: &[u64], now_ns: u64) {
         for due_ns in due_ns {
             self.lag_ns.saturating_record(now_ns.saturating_sub(*due_ns));
         }
     }
 
-    /// Notes a group of `messages` that were due at no time.
-    pub fn note_full_speed(&mut self, messages: usize) {
+    /// Notes that so many `messages` left together.
+    pub fn note_group(&mut self, messages: usize) {
         self.group.saturating_record(messages as u64);
     }
 
@@ -114,10 +113,12 @@ mod tests {
     fn lags_and_groups_are_summed_up() {
         let mut quality = Quality::default();
         for number in 0..999u64 {
-            quality.note(&[number * 1000], number * 1000 + 40_000);
+            quality.note_lag(&[number * 1000], number * 1000 + 40_000);
+            quality.note_group(1);
         }
         let mut other = Quality::default();
-        other.note(&[0; 7], 3_000_000);
+        other.note_lag(&[0; 7], 3_000_000);
+        other.note_group(7);
         quality.add(&other);
         let Pacing { lag_us: Some(lag), group } = quality.pacing() else { panic!("lags were noted") };
         assert!((lag.p50 - 40.0).abs() < 1.0 && (lag.max - 3000.0).abs() < 30.0, "{lag:?}");

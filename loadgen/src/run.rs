@@ -143,7 +143,6 @@ pub fn run(order: &Order, stop: &AtomicBool) -> Result<Report, RunError> {
         messages: &messages,
         start: Instant::now() + HEAD_START,
         start_ns: started.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64),
-        full_speed: order.schedule.is_full_speed(),
         cpus: &order.cpus,
         stop,
         broken: &broken,

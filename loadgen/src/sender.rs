@@ -32,8 +32,6 @@ pub struct Shared<'a> {
     pub start: Instant,
     /// The same, ns since the Unix epoch.
     pub start_ns: u64,
-    /// Messages without a schedule: all at full speed.
-    pub full_speed: bool,
     /// Processors that the threads keep to, in turn; none for all.
     pub cpus: &'a [usize],
     /// Says that it is over.
@@ -123,7 +121,7 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// Sends the plan. Groups go to the flows in turn, unless messages have flows of their own.
+    /// Sends the plan. Batches go to the flows in turn, unless messages have flows of their own.
     #[must_use]
     pub fn run(mut self) -> Sent {
         if let Some(cpu) = self.shared.cpus.get(self.thread % self.shared.cpus.len().max(1)) {
@@ -134,18 +132,22 @@ impl<'a> Sender<'a> {
         let _ = logboom_udp::thread::set_timer_slack(1);
         std::thread::sleep(self.shared.start.saturating_duration_since(Instant::now()));
         self.cpu_before = thread_cpu();
-        let mut group = Vec::new();
+        let (mut batch, mut group) = (Vec::new(), 0);
         while !self.is_over() {
             let now_ns = self.now_ns();
-            match self.pacer.step(now_ns, &mut group) {
+            match self.pacer.step(now_ns, &mut batch) {
                 Step::Done => break,
                 Step::Wait(until_ns) => self.wait(until_ns, now_ns),
                 Step::Send => {
-                    if let Err(error) = self.send_to_flows(&group) {
+                    if let Err(error) = self.send_to_flows(&batch) {
                         let flow = self.flow_number();
                         self.done.failure = Some(format!("sending on flow {flow}: {error}"));
                         self.shared.broken.store(true, Ordering::Relaxed);
                         break;
+                    }
+                    group += batch.len();
+                    if !self.pacer.is_within_group() {
+                        self.quality.note_group(std::mem::take(&mut group));
                     }
                 }
             }
@@ -176,7 +178,7 @@ impl<'a> Sender<'a> {
         self.shared.start.elapsed().as_nanos() as u64
     }
 
-    /// Sends a group, given when each of its messages is due.
+    /// Sends a batch, given when each of its messages is due.
     fn send_to_flows(&mut self, due_ns: &[u64]) -> std::io::Result<()> {
         let mut rest = due_ns;
         while !rest.is_empty() {
@@ -191,7 +193,7 @@ impl<'a> Sender<'a> {
 
     /// Sends to one flow.
     fn send(&mut self, due_ns: &[u64]) -> std::io::Result<()> {
-        let Shared { messages, start_ns, full_speed, .. } = *self.shared;
+        let Shared { messages, start_ns, .. } = *self.shared;
         let flow_number = self.flow_number() as u32;
         let rotation = messages.len() as u64;
         let (first, step) = (self.next, self.threads as u64 % rotation);
@@ -232,11 +234,9 @@ impl<'a> Sender<'a> {
             self.done.elapsed = Duration::from_nanos(now_ns);
             self.flow = (self.flow + 1) % self.flows.len();
         }
-        if full_speed {
-            self.quality.note_full_speed(due_ns.len());
-        } else {
+        if !self.pacer.is_full_speed() {
             self.done.last_due_ns = due_ns.last().copied().unwrap_or(self.done.last_due_ns);
-            self.quality.note(due_ns, now_ns);
+            self.quality.note_lag(due_ns, now_ns);
         }
         if now_ns > self.published_ns + PUBLISH_NS {
             self.published_ns = now_ns;
@@ -273,9 +273,12 @@ impl<'a> Sender<'a> {
         }
     }
 
-    fn wait(&self, until_ns: u64, now_ns: u64) {
+    fn wait(&mut self, until_ns: u64, now_ns: u64) {
         let spin_ns = if self.shared.cpus.is_empty() { SPIN_NS } else { SPIN_PINNED_NS };
         let wait_ns = until_ns - now_ns;
+        if wait_ns > PUBLISH_NS {
+            self.publish(); // Of a burst, now: nothing more is sent for long.
+        }
         if wait_ns > spin_ns {
             // In pieces, so that a signal ends it soon.
             std::thread::sleep(Duration::from_nanos((wait_ns - spin_ns / 2).min(100_000_000)));
@@ -299,16 +302,8 @@ mod tests {
         let messages = Messages::make(&Content::default(), RunTag::new(1), 1).unwrap();
         let (stop, broken, live) = (AtomicBool::new(false), AtomicBool::new(false), Live::default());
         let (start, cpus) = (Instant::now(), &[][..]);
-        let shared = Shared {
-            messages: &messages,
-            start,
-            start_ns: 0,
-            full_speed: false,
-            cpus,
-            stop: &stop,
-            broken: &broken,
-            live: &live,
-        };
+        let shared =
+            Shared { messages: &messages, start, start_ns: 0, cpus, stop: &stop, broken: &broken, live: &live };
         let schedule = Schedule::new(Profile::Const, Some(1.0), Duration::from_secs(10), None, 1).unwrap();
         let mut senders = [0, 1].map(|thread| {
             let flows = Flows::udp("127.0.0.1:9".parse().unwrap(), &[None], 1).unwrap();

@@ -69,6 +69,20 @@ fn threads_share_the_flows_and_the_plan_is_kept_to_the_message() {
 }
 
 #[test]
+fn a_burst_is_told_as_one_group_and_shown_before_the_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run.json");
+    let plan = ["--profile", "burst:200/1500ms", "--count", "400", "--threads", "1", "-o", run.to_str().unwrap()];
+    let (output, received) = run_over_udp(&plan);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{output:?}");
+    assert_eq!(received.len(), 400);
+    let report = read_report(&run);
+    assert_eq!(report["pacing"]["group"]["max"], 200, "{}", report["pacing"]);
+    let series = report["series"].as_array().unwrap();
+    assert!(series.iter().any(|point| point["at"].as_f64().unwrap() < 1.4 && point["sent"] == 200), "{series:?}");
+}
+
+#[test]
 fn a_rate_of_old_is_played_again_and_told_of_without_its_file() {
     let directory = tempfile::tempdir().unwrap();
     let (trace, run) = (directory.path().join("rate.csv"), directory.path().join("run.json"));
