@@ -11,12 +11,13 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::probe::route;
 use crate::target::Transport;
 
 mod change;
@@ -54,7 +55,7 @@ impl Watch {
     /// Whether the collector is on this machine, so that nothing but this machine's counters can explain a loss.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        self.pid.is_some() || self.address.is_none_or(|address| is_of_this_machine(address.ip()))
+        self.pid.is_some() || self.address.is_none_or(is_of_this_machine)
     }
 
     /// Where the network's tables are: /proc/net is of one network namespace (network_namespaces(7)).
@@ -74,12 +75,10 @@ impl Watch {
     }
 }
 
-/// Only an address of this machine can be bound to (bind(2): EADDRNOTAVAIL), unless `ip_nonlocal_bind` is set; so can
-/// a multicast group, whose members are anywhere.
-fn is_of_this_machine(address: IpAddr) -> bool {
-    let address = address.to_canonical();
-    !address.is_multicast()
-        && (address.is_unspecified() || address.is_loopback() || UdpSocket::bind((address, 0)).is_ok())
+/// The members of a multicast group are anywhere, though this machine may be one.
+fn is_of_this_machine(address: SocketAddr) -> bool {
+    let ip = address.ip().to_canonical();
+    !ip.is_multicast() && (ip.is_unspecified() || ip.is_loopback() || route::is_local(address))
 }
 
 /// Everything that can be seen at one moment.
@@ -151,6 +150,8 @@ fn read(path: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
+
     use super::*;
 
     fn watch(root: &str, address: &str, pid: Option<u32>) -> Watch {
