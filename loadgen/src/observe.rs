@@ -32,8 +32,7 @@ use host::Host;
 use process::Process;
 use sockets::Socket;
 
-/// Most that is read of one file of /proc or /sys, bytes: room for 8,000 sockets in /proc/net/udp, and in /proc/net/tcp
-/// those that listen come first (tcp_seek_last_pos in net/ipv4/tcp_ipv4.c).
+/// Most that is read of one file of /proc or /sys, bytes; but of the tables of sockets.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
 
 /// What to look at.
