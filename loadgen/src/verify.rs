@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use logboom_segment::FormatError;
 use serde::{Deserialize, Serialize};
 
+use crate::message::UNTAGGED;
 use crate::report::{Report, Verdict};
 use crate::tag::RunTag;
 
@@ -82,6 +83,12 @@ pub enum VerifyError {
     /// The report's tag is not one.
     #[error("the run {0:?} in the report is not eight hex digits")]
     Run(String),
+    /// The run sent messages without tags.
+    #[error(
+        "the run replayed messages as they were, without tags, and nothing tells them from others: replay with --tag to \
+         find them again"
+    )]
+    Untagged,
     /// The report's start is no time.
     #[error("started {0:?} in the report is no time of RFC 3339")]
     Started(String),
@@ -121,6 +128,9 @@ pub fn verify(report: &Report, paths: &[PathBuf]) -> Result<Verification, Verify
 
 /// Empty books for a run that is over.
 fn tracker_of(report: &Report) -> Result<Tracker, VerifyError> {
+    if report.plan.format == UNTAGGED {
+        return Err(VerifyError::Untagged);
+    }
     let run = Some(&report.run).filter(|run| run.len() == 8).and_then(|run| u32::from_str_radix(run, 16).ok());
     let run = run.ok_or_else(|| VerifyError::Run(report.run.clone()))?;
     let started: Timestamp = report.started.parse().map_err(|_| VerifyError::Started(report.started.clone()))?;
