@@ -13,7 +13,7 @@ use crate::ledger::{Facts, Ledger};
 use crate::message::{Load, MessageError, Messages};
 use crate::monitor::{Monitor, Seen};
 use crate::observe::collector::Answer;
-use crate::observe::{Snapshot, Watch};
+use crate::observe::{Life, Snapshot, Watch};
 use crate::pacer::Pacer;
 use crate::report::{CollectorSide, Environment, Plan, Report, SCHEMA, Sending, Verdict, broken_plan, command_line};
 use crate::schedule::{Profile, Schedule};
@@ -170,8 +170,8 @@ pub fn run(order: &Order, stop: &AtomicBool) -> Result<Report, RunError> {
         monitor.thread().unpark();
         (sent, joined(monitor))
     });
-    let checked =
-        checking.finish(seen.is_collector_gone()).map(|tracker| tracker.map(|tracker| tracker.finish(&sent.by_flow)));
+    let is_gone = seen.change.life() == Life::Gone;
+    let checked = checking.finish(is_gone).map(|tracker| tracker.map(|tracker| tracker.finish(&sent.by_flow)));
     Ok(Over { order, number, started, live: &live, sent: &sent, seen, watch: &watch, checked }.report())
 }
 
