@@ -389,12 +389,10 @@ impl Over<'_> {
         let facts = self.facts(&plan, &sending, found.as_ref(), invalid.as_deref());
         let ledger = Ledger::of(&facts);
         let counted_lost = facts.counted_lost(&ledger);
-        let unknown = check_failed.as_ref().map(|why| format!("what arrived could not be found out: {why}"));
-        let reason = invalid.or(unknown);
         let told = self.seen.change.collector.as_ref().filter(|_| self.seen.change.silence().is_none());
         let per = |value: f64, by: f64| if by > 0.0 { value / by } else { 0.0 };
         let severity = |(severity, count): (Severity, u64)| (severity.keyword().to_owned(), count);
-        Report {
+        let mut report = Report {
             schema: SCHEMA.into(),
             run: format!("{:08x}", self.number),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -422,11 +420,15 @@ impl Over<'_> {
             ledger,
             series: self.seen.series.clone(),
             change: self.seen.change.clone(),
-            verdict: if reason.is_some() { Verdict::Invalid } else { Verdict::Pass },
-            reason,
+            verdict: Verdict::Pass,
+            reason: None,
             thresholds: Vec::new(),
             environment: Environment::here(),
+        };
+        if let Some(reason) = invalid.or_else(|| report.unknown()) {
+            (report.verdict, report.reason) = (Verdict::Invalid, Some(reason));
         }
+        report
     }
 
     fn facts<'a>(

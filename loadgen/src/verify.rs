@@ -145,9 +145,27 @@ fn tracker_of(report: &Report) -> Result<Tracker, VerifyError> {
 /// The verdict on a run whose plan was kept or not.
 #[must_use]
 pub fn verdict(report: &Report, verification: &Verification) -> Verdict {
+    // What its own check could not find out is found now.
+    let is_only_unknown = report.check_failed.is_some() && report.reason == report.unknown();
     match report.verdict {
-        Verdict::Invalid => Verdict::Invalid,
+        Verdict::Invalid if !is_only_unknown => Verdict::Invalid,
         _ if verification.is_complete() => Verdict::Pass,
         _ => Verdict::Fail,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_whose_check_failed_is_judged_by_what_is_found_later_unless_its_plan_was_not_kept() {
+        let run: Report = serde_json::from_str(include_str!("../tests/golden/pages/udp.json")).unwrap();
+        let mut unknown = Report { verdict: Verdict::Invalid, check_failed: Some("it broke".into()), ..run };
+        unknown.reason = unknown.unknown();
+        let (whole, lossy) = (Verification::default(), Verification { lost: 1, ..Verification::default() });
+        assert_eq!((verdict(&unknown, &whole), verdict(&unknown, &lossy)), (Verdict::Pass, Verdict::Fail));
+        let late = Report { reason: Some("late".into()), ..unknown };
+        assert_eq!(verdict(&late, &whole), Verdict::Invalid);
     }
 }

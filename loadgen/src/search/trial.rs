@@ -13,8 +13,8 @@ const STOLEN_FACTOR: f64 = 2.0;
 /// # Errors
 /// Why nobody knows, in words.
 pub fn arrived(report: &Report) -> Result<u64, String> {
-    if let Some(why) = &report.check_failed {
-        return Err(format!("what arrived could not be found out: {why}"));
+    if let Some(why) = report.unknown() {
+        return Err(why);
     }
     let counted = report.counted_lost.map(|lost| report.offered.saturating_sub(lost));
     let found = report.found.as_ref().map(|found| found.stored.min(report.offered));
