@@ -67,10 +67,10 @@ pub struct Checking {
 enum Way {
     None,
     Files(Files),
-    Live { watch: Arc<Watch>, stop: Arc<AtomicBool>, reader: JoinHandle<Looked> },
+    Live { watch: Arc<Watch>, stop: Arc<AtomicBool>, reader: JoinHandle<Result<Looked, String>> },
 }
 
-/// What a live check came to: its books, and why they are not whole if it ended by itself.
+/// What a live check came to, unless it failed on our side: its books, and why they are not whole if the collector ended them.
 struct Looked {
     tracker: Box<Tracker>,
     broken: Option<String>,
@@ -125,11 +125,8 @@ fn begin_sink(target: &Target, tag: RunTag, tracker: Box<Tracker>) -> Result<Way
     let sink = Sink::bind(order).map_err(refused)?;
     let stopped = Arc::clone(&stop);
     let receive = move || {
-        let (tracker, broken) = match sink.run(&stopped) {
-            Ok(taken) => (taken.tracker, None),
-            Err(error) => (None, Some(format!("the sink: {error}"))),
-        };
-        Looked { tracker: tracker.unwrap_or_else(|| Box::new(Tracker::new(tag, 0, 0))), broken }
+        let taken = sink.run(&stopped).map_err(|error| format!("the sink: {error}"))?;
+        Ok(Looked { tracker: taken.tracker.unwrap_or_else(|| Box::new(Tracker::new(tag, 0, 0))), broken: None })
     };
     let reader = spawn("sink", receive)?;
     Ok(Way::Live { watch, stop, reader })
@@ -161,7 +158,7 @@ fn begin_admin(admin: &str, run: u32, mut tracker: Box<Tracker>) -> Result<Way, 
                 break;
             }
         }
-        Looked { tracker, broken }
+        Ok(Looked { tracker, broken })
     };
     let reader = spawn("check", read)?;
     let silent = |_| Err(format!("the collector said nothing for {SILENCE_MAX:?}"));
@@ -225,8 +222,8 @@ impl Checking {
         }
     }
 
-    /// The books at the end; `None` when there is no check. `is_gone` says whether the collector went away, which explains
-    /// that it did not tell everything.
+    /// The books at the end; `None` when there is no check. `is_gone` says whether the collector went away and did not come
+    /// back, which explains that it did not tell everything.
     ///
     /// # Errors
     /// What cannot be read, in words.
@@ -243,7 +240,8 @@ impl Checking {
                 if !reader.is_finished() {
                     return Err("the collector says nothing any more".into());
                 }
-                let Looked { tracker, broken } = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                let looked = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                let Looked { tracker, broken } = looked?;
                 match broken.filter(|_| !is_gone) {
                     Some(why) => Err(why),
                     None => Ok(Some(tracker)),
@@ -322,6 +320,9 @@ impl fmt::Display for Check {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, Write};
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -333,6 +334,38 @@ mod tests {
         for text in ["", "dir:", "file:x", "admin"] {
             assert!(text.parse::<Check>().unwrap_err().contains("write dir:DIR"), "{text}");
         }
+    }
+
+    /// A check by a collector that ends its stream after the first record.
+    fn broken_stream() -> Checking {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let admin = Check::Admin(listener.local_addr().unwrap().to_string());
+        std::thread::spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            let request = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+            let _ = request.take_while(|line| !line.is_empty()).count();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\ns 0 0\n").unwrap();
+        });
+        let checking = admin.begin(&"udp://127.0.0.1:1".parse().unwrap(), 1, 1, 10).unwrap();
+        // Over when the stream is.
+        checking.settle(10, SETTLE_MAX, |_| true);
+        checking
+    }
+
+    #[test]
+    fn a_stream_that_breaks_is_a_loss_only_if_the_collector_is_gone() {
+        let broken = broken_stream().finish(false).err();
+        assert_eq!(broken.as_deref(), Some("the collector ended the stream"));
+        let tracker = broken_stream().finish(true).unwrap().unwrap();
+        assert_eq!(tracker.finish(&[10]).lost, 10);
+    }
+
+    #[test]
+    fn a_sink_that_failed_is_no_collector_that_went_away() {
+        let reader = std::thread::spawn(|| Err("the sink: no memory".to_owned()));
+        let way = Way::Live { watch: Arc::default(), stop: Arc::default(), reader };
+        let checking = Checking { run: RunTag::new(1), flows: 1, messages_max: 10, start_ns: 0, way };
+        assert_eq!(checking.finish(true).err().as_deref(), Some("the sink: no memory"));
     }
 
     #[test]

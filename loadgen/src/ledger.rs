@@ -1,7 +1,8 @@
 //! Where every message of a run ended: a closed list of places whose sum is what was offered.
 //!
 //! What was found is counted first, then what was never sent, then what counters of the collector's own sockets and books
-//! explain, and only then what counters explain that a whole machine shares; none explains more than is still missing. What no
+//! explain, and only then what counters explain that a whole machine shares; none explains more than is still missing. Where
+//! nobody looked, what the collector stored stands for what was found; if others sent to it as well, behind its losses. What no
 //! counter explains was lost on the network if the collector is on another machine. `docs/loadgen.md` describes the
 //! fields. Pure: no I/O, no clock.
 
@@ -170,18 +171,6 @@ impl Ledger {
         self.places.iter().find(|entry| entry.place == place).map_or(0, |entry| entry.messages)
     }
 
-    /// Messages that counters saw lost when nobody looked what arrived; `is_told` says whether the collector's own count of
-    /// what it stored is among them.
-    #[must_use]
-    pub fn counted_lost(&self, is_told: bool) -> u64 {
-        use Place::{Icmp, InFlight, Malformed, Refused, SenderOverflow, Shed, SocketBuffer, WriteFailed};
-        if is_told {
-            return self.missing().saturating_sub(self.at(InFlight));
-        }
-        let counted = [SenderOverflow, Icmp, SocketBuffer, Refused, Shed, Malformed, WriteFailed];
-        counted.into_iter().map(|place| self.at(place)).sum()
-    }
-
     /// Messages that are neither stored nor found changed.
     #[must_use]
     pub fn missing(&self) -> u64 {
@@ -190,9 +179,32 @@ impl Ledger {
 }
 
 impl Facts<'_> {
+    /// Messages that counters saw lost, as `ledger` has it, where nobody looked what arrived; absent where nobody would have
+    /// counted.
+    #[must_use]
+    pub fn counted_lost(&self, ledger: &Ledger) -> Option<u64> {
+        use Place::{Icmp, InFlight, Malformed, Refused, SenderOverflow, Shed, SocketBuffer, WriteFailed};
+        if self.found.is_some() {
+            return None;
+        }
+        if self.is_told() {
+            return Some(ledger.missing().saturating_sub(ledger.at(InFlight)));
+        }
+        let counted = [SenderOverflow, Icmp, SocketBuffer, Refused, Shed, Malformed, WriteFailed];
+        let counted = counted.into_iter().map(|place| ledger.at(place)).sum();
+        // The kernel counts at sockets that it shows, and at those with a path it drops nothing: the sender waits (unix(7)).
+        let is_counted = self.change.sockets.is_some() || self.target.transport.is_local();
+        (is_counted || counted > 0).then_some(counted)
+    }
+
     /// Whether anybody knows what the collector stored.
     fn is_known(&self) -> bool {
-        self.found.is_some() || self.change.collector.is_some()
+        self.found.is_some() || self.is_told()
+    }
+
+    /// Whether the collector's books are known, up to the end or to its own.
+    fn is_told(&self) -> bool {
+        self.change.collector.is_some() && self.change.silence().is_none()
     }
 
     /// Drops at the collector's sockets, and whether they are all of them and ours alone; absent if nobody counted.
@@ -202,13 +214,17 @@ impl Facts<'_> {
         match (sockets, told) {
             _ if self.target.transport != Transport::Udp => None,
             (None, None) => None,
-            (Some(sockets), None) => Some((sockets.dropped, is_whole)),
+            // Programs of this machine read no more than we sent: then nobody else sent to them.
+            (Some(sockets), None) => {
+                let delivered = self.change.host.udp.in_datagrams.saturating_add(sockets.dropped);
+                Some((sockets.dropped, is_whole && delivered <= self.offered))
+            }
             // Its books count other listeners too.
             (Some(sockets), Some(told)) if sockets.sockets > 0 && is_whole => {
-                Some((sockets.dropped, told.books.exact && self.is_alone(told)))
+                Some((sockets.dropped, told.books.exact && self.are_ours(told)))
             }
             (sockets, Some(told)) => {
-                let exact = is_whole && told.life == Life::Whole && told.books.exact && self.is_alone(told);
+                let exact = is_whole && told.books.exact && self.are_ours(told);
                 Some((told.books.socket_buffer.max(sockets.map_or(0, |sockets| sockets.dropped)), exact))
             }
         }
@@ -217,6 +233,11 @@ impl Facts<'_> {
     /// Whether the collector got no more than we sent: what it counts is then of this run.
     fn is_alone(&self, told: &CollectorChange) -> bool {
         told.books.received.saturating_add(told.books.socket_buffer) <= self.offered
+    }
+
+    /// Whether all that the collector counts is of this run, and was told to its end.
+    fn are_ours(&self, told: &CollectorChange) -> bool {
+        told.life == Life::Whole && self.change.collector_silent.is_none() && self.is_alone(told)
     }
 
     /// Answers of the network that say `kind`.

@@ -41,6 +41,9 @@ use template::Frame;
 /// Longest datagram over IPv4.
 pub const MESSAGE_BYTES_MAX: usize = 65_507;
 
+/// The format of what is sent as it was recorded: nothing in it says of which run it is.
+pub(crate) const UNTAGGED: &str = "recorded";
+
 /// How much is made.
 struct Limits {
     /// Distinct messages with made-up texts; fewer if these are too long.
@@ -92,7 +95,7 @@ impl Load {
     pub fn format(&self) -> String {
         match self {
             Self::Made(content) => content.format.to_string(),
-            Self::Recorded { is_tagged, .. } => if *is_tagged { "recorded, tagged" } else { "recorded" }.into(),
+            Self::Recorded { is_tagged, .. } => if *is_tagged { "recorded, tagged" } else { UNTAGGED }.into(),
         }
     }
 

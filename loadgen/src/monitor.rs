@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::Checking;
 use crate::ledger::{Facts, Ledger, Place};
-use crate::observe::{Change, Changes, Life, Snapshot, Watch};
+use crate::observe::{Change, Changes, Snapshot, Watch};
 use crate::report::{CollectorSide, Sending};
 use crate::run::Order;
 use crate::schedule::Profile;
@@ -255,20 +255,6 @@ impl<'a> Monitor<'a> {
         // A terminal that is gone does not end a run.
         let _ = self.view.finish(&frame);
         Seen { series: self.series, change: self.change }
-    }
-}
-
-impl Seen {
-    /// Whether the collector was not there all the time.
-    #[must_use]
-    pub fn is_collector_gone(&self) -> bool {
-        let Change { sockets, process, collector, .. } = &self.change;
-        let lives = [
-            sockets.as_ref().map(|sockets| sockets.life),
-            process.as_ref().map(|process| process.life),
-            collector.as_ref().map(|collector| collector.life),
-        ];
-        lives.into_iter().flatten().any(|life| life != Life::Whole)
     }
 }
 

@@ -11,12 +11,13 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::probe::route;
 use crate::target::Transport;
 
 mod change;
@@ -31,8 +32,7 @@ use host::Host;
 use process::Process;
 use sockets::Socket;
 
-/// Most that is read of one file of /proc or /sys, bytes: room for 8,000 sockets in /proc/net/udp, and in /proc/net/tcp
-/// those that listen come first (tcp_seek_last_pos in net/ipv4/tcp_ipv4.c).
+/// Most that is read of one file of /proc or /sys, bytes; but of the tables of sockets.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
 
 /// What to look at.
@@ -54,13 +54,12 @@ impl Watch {
     /// Whether the collector is on this machine, so that nothing but this machine's counters can explain a loss.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        self.pid.is_some() || self.address.is_none_or(|address| is_of_this_machine(address.ip()))
+        self.pid.is_some() || self.address.is_none_or(is_of_this_machine)
     }
 
     /// Where the network's tables are: /proc/net is of one network namespace (network_namespaces(7)).
     fn net(&self) -> PathBuf {
-        let of_pid = self.pid.map(|pid| self.root.join(format!("proc/{pid}/net")));
-        of_pid.filter(|net| net.is_dir()).unwrap_or_else(|| self.root.join("proc/net"))
+        self.root.join(self.pid.map_or_else(|| "proc/net".to_owned(), |pid| format!("proc/{pid}/net")))
     }
 
     /// The collector's sockets, if it is on this machine and they can be read.
@@ -74,12 +73,10 @@ impl Watch {
     }
 }
 
-/// Only an address of this machine can be bound to (bind(2): EADDRNOTAVAIL), unless `ip_nonlocal_bind` is set; so can
-/// a multicast group, whose members are anywhere.
-fn is_of_this_machine(address: IpAddr) -> bool {
-    let address = address.to_canonical();
-    !address.is_multicast()
-        && (address.is_unspecified() || address.is_loopback() || UdpSocket::bind((address, 0)).is_ok())
+/// The members of a multicast group are anywhere, though this machine may be one.
+fn is_of_this_machine(address: SocketAddr) -> bool {
+    let ip = address.ip().to_canonical();
+    !ip.is_multicast() && (ip.is_unspecified() || ip.is_loopback() || route::is_local(address))
 }
 
 /// Everything that can be seen at one moment.
@@ -99,15 +96,17 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Looks. Who owns the sockets is searched for among all processes only if the owner that the snapshot `before` found is
-    /// gone, or the sockets are others.
+    /// gone, or the sockets are others. A process that was named is looked for under its number alone; once it is gone, so is the
+    /// way into its network, and the counters stay as they were in `before`.
     ///
     /// Takes a few milliseconds, but twice [`collector::TIMEOUT`] when the collector's admin listener hangs.
     #[must_use]
     pub fn take(watch: &Watch, before: Option<&Self>) -> Self {
         let net = watch.net();
-        let sockets = watch.sockets(&net);
+        let (host, sockets) = (Host::read(&watch.root, &net), watch.sockets(&net));
+        // Looked at last: if it is there, it was there when its network was read.
         let process = match watch.pid {
-            Some(pid) => Process::read(&watch.root, pid),
+            Some(pid) => named(&watch.root, pid, before),
             // Whoever was not found among all processes is not found the next time either.
             None if before
                 .is_some_and(|before| before.process.is_none() && inodes(&before.sockets) == inodes(&sockets)) =>
@@ -119,14 +118,24 @@ impl Snapshot {
                 Process::read(&watch.root, pid)
             }),
         };
+        let last = before.filter(|_| watch.pid.is_some() && process.is_none());
+        let (host, sockets) = last.map_or((host, sockets), |before| (before.host.clone(), None));
         Self {
             at: Timestamp::now(),
-            host: Host::read(&watch.root, &net),
+            host,
             sockets,
             process,
             collector: watch.admin.as_deref().map_or(Answer::Unasked, Answer::of),
         }
     }
+}
+
+/// The process number `pid`, if it is the one that the snapshot `before` found: numbers are given again.
+fn named(root: &Path, pid: u32, before: Option<&Snapshot>) -> Option<Process> {
+    let is_same = |now: &Process, before: &Snapshot| {
+        before.process.as_ref().is_some_and(|known| known.start_ticks == now.start_ticks)
+    };
+    Process::read(root, pid).filter(|now| before.is_none_or(|before| is_same(now, before)))
 }
 
 /// The process that the snapshot `before` found, if it is still there and the sockets are the same.
@@ -151,6 +160,8 @@ fn read(path: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
+
     use super::*;
 
     fn watch(root: &str, address: &str, pid: Option<u32>) -> Watch {
@@ -201,14 +212,35 @@ mod tests {
     }
 
     #[test]
-    fn a_process_known_by_number_has_its_own_network() {
+    fn a_process_known_by_number_has_its_own_network_until_it_goes() {
         let root = tempfile::tempdir().unwrap();
-        let net = root.path().join("proc/812/net");
-        std::fs::create_dir_all(&net).unwrap();
-        std::fs::write(net.join("snmp"), "Udp: NoPorts\nUdp: 7\n").unwrap();
-        let path = root.path().to_str().unwrap();
-        assert_eq!(Snapshot::take(&watch(path, "192.0.2.1:5514", Some(812)), None).host.udp.no_ports, 7);
-        assert_eq!(Snapshot::take(&watch(path, "192.0.2.1:5514", Some(813)), None).host, Host::default());
+        let write = |file: &str, text: &str| {
+            let file = root.path().join("proc").join(file);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
+        };
+        let stat = |state, start_ticks| format!("812 (c) {state}{} {start_ticks} 0\n", " 0".repeat(18));
+        write("net/snmp", "Udp: NoPorts\nUdp: 1000\n");
+        write("net/udp", "");
+        write("812/net/snmp", "Udp: NoPorts\nUdp: 7\n");
+        write("812/net/udp", "");
+        write("812/stat", &stat('S', 5));
+        let watch = watch(root.path().to_str().unwrap(), "192.0.2.1:5514", Some(812));
+        let before = Snapshot::take(&watch, None);
+        assert_eq!((before.host.udp.no_ports, before.sockets.as_deref()), (7, Some(&[][..])));
+        assert_eq!(before.process.as_ref().unwrap().pid, 812);
+        let is_gone = || {
+            let after = Snapshot::take(&watch, Some(&before));
+            (after.process.is_none(), after.sockets.is_none(), after.host == before.host) == (true, true, true)
+        };
+        write("812/net/snmp", "Udp: NoPorts\nUdp: 9\n");
+        assert!(!is_gone());
+        write("812/stat", &stat('S', 6));
+        assert!(is_gone(), "another process has its number");
+        write("812/stat", &stat('Z', 5));
+        assert!(is_gone(), "nobody has waited for it");
+        std::fs::remove_dir_all(root.path().join("proc/812")).unwrap();
+        assert!(is_gone());
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub enum Verdict {
     Pass,
     /// The plan was kept; the check found messages missing, doubled or changed.
     Fail,
-    /// The plan was not kept, so that loss says nothing about the collector.
+    /// The plan was not kept, so that loss says nothing about the collector; or what arrived could not be found out.
     Invalid,
 }
 
@@ -236,6 +236,12 @@ impl Report {
     pub fn loss_ratio(&self) -> Option<f64> {
         let counted = self.counted_lost.map(|lost| lost as f64 / self.offered.max(1) as f64);
         self.found.as_ref().map(|found| found.loss_ratio).or(counted)
+    }
+
+    /// That its check failed, in words, if it did.
+    #[must_use]
+    pub fn unknown(&self) -> Option<String> {
+        self.check_failed.as_ref().map(|why| format!("what arrived could not be found out: {why}"))
     }
 
     /// Writes the report: to a temporary file beside it first, so that there is never half of one.

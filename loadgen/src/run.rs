@@ -12,7 +12,8 @@ use crate::check::Check;
 use crate::ledger::{Facts, Ledger};
 use crate::message::{Load, MessageError, Messages};
 use crate::monitor::{Monitor, Seen};
-use crate::observe::{Snapshot, Watch, collector};
+use crate::observe::collector::Answer;
+use crate::observe::{Life, Snapshot, Watch};
 use crate::pacer::Pacer;
 use crate::report::{CollectorSide, Environment, Plan, Report, SCHEMA, Sending, Verdict, broken_plan, command_line};
 use crate::schedule::{Profile, Schedule};
@@ -138,6 +139,7 @@ pub fn run(order: &Order, stop: &AtomicBool) -> Result<Report, RunError> {
     let (live, broken) = (Live::default(), AtomicBool::new(false));
     // It may take seconds: the schedule begins behind it.
     let before = Snapshot::take(&watch, None);
+    check_seen(&watch, &before).map_err(preflight)?;
     let started = SystemTime::now() + HEAD_START;
     let shared = Shared {
         messages: &messages,
@@ -167,9 +169,22 @@ pub fn run(order: &Order, stop: &AtomicBool) -> Result<Report, RunError> {
         monitor.thread().unpark();
         (sent, joined(monitor))
     });
-    let checked =
-        checking.finish(seen.is_collector_gone()).map(|tracker| tracker.map(|tracker| tracker.finish(&sent.by_flow)));
+    let is_gone = seen.change.life() == Life::Gone;
+    let checked = checking.finish(is_gone).map(|tracker| tracker.map(|tracker| tracker.finish(&sent.by_flow)));
     Ok(Over { order, number, started, live: &live, sent: &sent, seen, watch: &watch, checked }.report())
+}
+
+/// Makes sure that what was named to be looked at is there: what was missed at the start could not be told from a run's own.
+fn check_seen(watch: &Watch, before: &Snapshot) -> Result<(), String> {
+    if let Answer::Silent(why) = &before.collector {
+        return Err(format!("the collector's admin listener does not answer: {why}"));
+    }
+    match watch.pid {
+        Some(pid) if before.process.is_none() => {
+            Err(format!("--pid {pid}: there is no such process, or it may not be looked at"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
@@ -204,16 +219,15 @@ impl Order {
         Err(format!("nobody would tell what {} loses: add --check or --admin", self.target))
     }
 
-    /// Waits until the collector has nothing in memory any more, where its books are all that is looked at.
+    /// Waits until the collector answers, and where its books are all that is looked at, has nothing in memory any more.
     fn await_books(&self, watch: &Watch, mut wait: impl FnMut(Duration) -> bool) {
-        let Some(admin) = watch.admin.as_ref().filter(|_| self.check == Check::None) else { return };
+        let Some(admin) = &watch.admin else { return };
         let since = Instant::now();
-        while since.elapsed() < self.drain {
-            match collector::Answer::of(admin).told() {
-                Some(told) if told.books.in_flight > 0 && wait(Duration::from_millis(100)) => {}
-                _ => return,
-            }
-        }
+        let is_settled = || {
+            let answer = Answer::of(admin);
+            answer.told().is_some_and(|told| self.check != Check::None || told.books.in_flight == 0)
+        };
+        while since.elapsed() < self.drain && !is_settled() && wait(Duration::from_millis(100)) {}
     }
 
     /// What is looked at from outside.
@@ -366,10 +380,15 @@ impl Over<'_> {
         let sending = Sending::new(&sent.trouble);
         let invalid = sent.failure.clone().or_else(|| broken_plan(&plan, sent.messages, elapsed_seconds, &sending));
         let (found, check_failed) = match &self.checked {
+            // Without a check the collector's books are what tells.
+            Ok(None) => (None, self.seen.change.silence().map(ToOwned::to_owned)),
             Ok(found) => (found.clone(), None),
             Err(why) => (None, Some(why.clone())),
         };
-        let ledger = self.ledger(&plan, &sending, found.as_ref(), invalid.as_deref());
+        let facts = self.facts(&plan, &sending, found.as_ref(), invalid.as_deref());
+        let ledger = Ledger::of(&facts);
+        let counted_lost = facts.counted_lost(&ledger);
+        let told = self.seen.change.collector.as_ref().filter(|_| self.seen.change.silence().is_none());
         let per = |value: f64, by: f64| if by > 0.0 { value / by } else { 0.0 };
         let severity = |(severity, count): (Severity, u64)| (severity.keyword().to_owned(), count);
         let mut report = Report {
@@ -393,8 +412,8 @@ impl Over<'_> {
             pacing: self.live.quality.lock().unwrap_or_else(PoisonError::into_inner).pacing(),
             check: order.check.to_string(),
             check_failed,
-            received: self.seen.change.collector.as_ref().map(|told| told.books.received),
-            counted_lost: found.is_none().then(|| ledger.counted_lost(self.seen.change.collector.is_some())),
+            received: told.map(|told| told.books.received),
+            counted_lost,
             found,
             collector: CollectorSide::of(&self.seen.change, sent.messages),
             ledger,
@@ -405,15 +424,21 @@ impl Over<'_> {
             thresholds: Vec::new(),
             environment: Environment::here(),
         };
-        if let Some(reason) = invalid {
+        if let Some(reason) = invalid.or_else(|| report.unknown()) {
             (report.verdict, report.reason) = (Verdict::Invalid, Some(reason));
         }
         report
     }
 
-    fn ledger(&self, plan: &Plan, sending: &Sending, found: Option<&Verification>, invalid: Option<&str>) -> Ledger {
+    fn facts<'a>(
+        &'a self,
+        plan: &Plan,
+        sending: &'a Sending,
+        found: Option<&'a Verification>,
+        invalid: Option<&'a str>,
+    ) -> Facts<'a> {
         let assigned: u64 = self.sent.by_flow.iter().sum();
-        Ledger::of(&Facts {
+        Facts {
             target: &self.order.target,
             is_local: self.watch.is_local(),
             offered: plan.count,
@@ -422,7 +447,7 @@ impl Over<'_> {
             found,
             change: &self.seen.change,
             invalid,
-        })
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use logboom_segment::FormatError;
 use serde::{Deserialize, Serialize};
 
+use crate::message::UNTAGGED;
 use crate::report::{Report, Verdict};
 use crate::tag::RunTag;
 
@@ -82,6 +83,12 @@ pub enum VerifyError {
     /// The report's tag is not one.
     #[error("the run {0:?} in the report is not eight hex digits")]
     Run(String),
+    /// The run sent messages without tags.
+    #[error(
+        "the run replayed messages as they were, without tags, and nothing tells them from others: replay with --tag to \
+         find them again"
+    )]
+    Untagged,
     /// The report's start is no time.
     #[error("started {0:?} in the report is no time of RFC 3339")]
     Started(String),
@@ -121,6 +128,9 @@ pub fn verify(report: &Report, paths: &[PathBuf]) -> Result<Verification, Verify
 
 /// Empty books for a run that is over.
 fn tracker_of(report: &Report) -> Result<Tracker, VerifyError> {
+    if report.plan.format == UNTAGGED {
+        return Err(VerifyError::Untagged);
+    }
     let run = Some(&report.run).filter(|run| run.len() == 8).and_then(|run| u32::from_str_radix(run, 16).ok());
     let run = run.ok_or_else(|| VerifyError::Run(report.run.clone()))?;
     let started: Timestamp = report.started.parse().map_err(|_| VerifyError::Started(report.started.clone()))?;
@@ -135,9 +145,27 @@ fn tracker_of(report: &Report) -> Result<Tracker, VerifyError> {
 /// The verdict on a run whose plan was kept or not.
 #[must_use]
 pub fn verdict(report: &Report, verification: &Verification) -> Verdict {
+    // What its own check could not find out is found now.
+    let is_only_unknown = report.check_failed.is_some() && report.reason == report.unknown();
     match report.verdict {
-        Verdict::Invalid => Verdict::Invalid,
+        Verdict::Invalid if !is_only_unknown => Verdict::Invalid,
         _ if verification.is_complete() => Verdict::Pass,
         _ => Verdict::Fail,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_whose_check_failed_is_judged_by_what_is_found_later_unless_its_plan_was_not_kept() {
+        let run: Report = serde_json::from_str(include_str!("../tests/golden/pages/udp.json")).unwrap();
+        let mut unknown = Report { verdict: Verdict::Invalid, check_failed: Some("it broke".into()), ..run };
+        unknown.reason = unknown.unknown();
+        let (whole, lossy) = (Verification::default(), Verification { lost: 1, ..Verification::default() });
+        assert_eq!((verdict(&unknown, &whole), verdict(&unknown, &lossy)), (Verdict::Pass, Verdict::Fail));
+        let late = Report { reason: Some("late".into()), ..unknown };
+        assert_eq!(verdict(&late, &whole), Verdict::Invalid);
     }
 }

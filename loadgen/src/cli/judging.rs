@@ -7,8 +7,9 @@ use clap::Args;
 use super::USAGE;
 use super::input::read_run;
 use crate::baseline::{Baseline, Change, Limit};
+use crate::report::judged::Standing;
 use crate::report::{Demand, Report, Verdict};
-use crate::threshold::{Checked, Threshold, judge};
+use crate::threshold::{Checked, Threshold};
 
 #[derive(Args)]
 pub(super) struct Judging {
@@ -56,19 +57,15 @@ impl Judges {
             return Ok(Vec::new());
         }
         let run = serde_json::json!(report);
-        let judgement = judge(&run, &self.thresholds);
         let compared = self.baseline.as_ref().map_or(Ok(Vec::new()), |baseline| baseline.compare(&run));
         let compared = compared.map(|mut changes| {
             changes.retain(|change| change.regressed);
             changes
         });
-        let failed = judgement.checked.iter().filter(|checked| !checked.passed).map(Checked::to_string);
-        let worse = compared.iter().flatten().map(Change::to_string);
-        let reasons: Vec<_> = failed.chain(worse).collect();
-        report.thresholds = judgement.checked.into_iter().map(demand).collect();
-        if !reasons.is_empty() {
-            (report.verdict, report.reason) = (Verdict::Fail, Some(reasons.join("; ")));
-        }
+        let changes = compared.as_deref().unwrap_or_default();
+        let Standing { verdict, reason, checked } = Standing::of(&run, None, &self.thresholds, changes);
+        report.thresholds = checked.into_iter().map(demand).collect();
+        (report.verdict, report.reason) = (verdict, reason);
         compared
     }
 }

@@ -74,10 +74,7 @@ fn conduct(order: &Order, judges: &Judges, output: Option<&Path>) -> Result<u8, 
     written.map_err(|error| (RUNTIME_ERROR, error))?;
     told.map_err(|error| (RUNTIME_ERROR, format!("cannot write the result: {error}")))?;
     judged.map_err(|error| (USAGE, error))?;
-    match report.check_failed {
-        Some(why) => Err((RUNTIME_ERROR, format!("what arrived could not be found out: {why}"))),
-        None => Ok(exit_code(report.verdict)),
-    }
+    report.unknown().map_or_else(|| Ok(exit_code(report.verdict)), |why| Err((RUNTIME_ERROR, why)))
 }
 
 /// What SIGINT and SIGTERM set.

@@ -220,7 +220,7 @@ impl Trials<'_> {
     pub(super) fn full_speed(&self, seconds: f64) -> Result<(u64, f64), (u8, String)> {
         let report =
             perform(&self.order.sending(None, Duration::from_secs_f64(seconds), None).map_err(usage)?, self.stop)?;
-        if arrived(&report) == 0 {
+        if arrived(&report).map_err(|error| (PREFLIGHT_FAILED, error))? == 0 {
             return Err((PREFLIGHT_FAILED, format!("nothing arrives: {}", report.ledger.sentence)));
         }
         if !self.is_quiet {

@@ -8,7 +8,7 @@ use clap::Args;
 use super::input::read_run;
 use super::{RUNTIME_ERROR, USAGE, exit_code};
 use crate::report::{Report, Verdict};
-use crate::verify::{Latency, Verification, verdict, verify};
+use crate::verify::{Latency, Verification, VerifyError, verdict, verify};
 use crate::view::wording::share_to;
 
 #[derive(Args)]
@@ -29,7 +29,10 @@ pub(super) fn execute(command: &Verify) -> Result<u8, (u8, String)> {
     let run = read_run(&command.run)?;
     let report: Report =
         serde_json::from_value(run).map_err(|error| (USAGE, format!("{}: {error}", command.run.display())))?;
-    let found = verify(&report, &command.paths).map_err(|error| (RUNTIME_ERROR, error.to_string()))?;
+    let found = verify(&report, &command.paths).map_err(|error| {
+        let code = if matches!(error, VerifyError::Untagged) { USAGE } else { RUNTIME_ERROR };
+        (code, error.to_string())
+    })?;
     let verdict = verdict(&report, &found);
     let mut stdout = std::io::stdout().lock();
     let printed = if command.json {

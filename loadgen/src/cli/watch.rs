@@ -14,10 +14,10 @@ pub(super) struct WatchOptions {
     /// logboom), sink (a receiver of our own at the target) or none.
     #[arg(long, value_name = "CHECK", default_value_t)]
     pub(super) check: Check,
-    /// The collector's admin listener, HOST:PORT, for its own count; known from --check admin.
+    /// The collector's admin listener, HOST:PORT, for its own count; known from --check admin. It must answer.
     #[arg(long, value_name = "ADDRESS")]
     pub(super) admin: Option<String>,
-    /// The collector's process, where its port does not tell.
+    /// The collector's process, where its port does not tell, as in a container.
     #[arg(long)]
     pub(super) pid: Option<u32>,
     /// What has not come when nothing came for so long is lost.

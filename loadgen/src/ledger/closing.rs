@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{Entry, Facts, Place};
-use crate::observe::Life;
 use crate::target::Transport;
+use crate::verify::Verification;
+
+/// Evidence of what a collector says of itself.
+const OWN_COUNT: &str = "the collector's own count";
 
 /// Books that are being closed.
 pub(super) struct Closing {
@@ -63,11 +66,8 @@ impl Closing {
                 // A change that made the number unreadable is counted in `lost` as well.
                 self.put(Place::Corrupted, found.corrupted.min(self.left), true, "found, but changed");
             }
-            (None, Some(told)) => {
-                let exact = told.life == Life::Whole && facts.is_alone(told);
-                self.put(Place::Stored, told.books.stored, exact, "the collector's own count");
-            }
-            (None, None) => {}
+            (None, Some(told)) if facts.are_ours(told) => self.put(Place::Stored, told.books.stored, true, OWN_COUNT),
+            (None, _) => {}
         }
     }
 
@@ -101,25 +101,30 @@ impl Closing {
     fn books(&mut self, facts: &Facts<'_>) {
         let Some(told) = &facts.change.collector else { return };
         let books = &told.books;
-        let (is_alone, is_whole) = (facts.is_alone(told), told.life == Life::Whole);
+        let are_ours = facts.are_ours(told);
         let places = [
             (Place::Refused, books.refused),
             (Place::Shed, books.shed),
             (Place::Malformed, books.malformed),
             (Place::WriteFailed, books.write_failed),
-            (Place::InFlight, books.in_flight),
         ];
         for (place, messages) in places {
-            self.put(place, messages, is_alone && is_whole, "the collector's own count");
+            self.put(place, messages, are_ours, OWN_COUNT);
         }
         if told.ended_in_flight > 0 {
             self.put_shared(Place::Collector, told.ended_in_flight, "in the memory of a collector that ended");
         }
-        if is_alone {
-            let kept = facts.found.map_or(books.stored, |found| found.stored.saturating_add(found.corrupted));
-            let placed = places.iter().fold(told.ended_in_flight, |sum, (_, messages)| sum.saturating_add(*messages));
+        // What it stored and has may be others', but what was lost may be ours.
+        if facts.found.is_none() && !are_ours {
+            self.put(Place::Stored, books.stored, false, OWN_COUNT);
+        }
+        self.put(Place::InFlight, books.in_flight, are_ours, OWN_COUNT);
+        if facts.is_alone(told) {
+            let kept = facts.found.map_or(books.stored, carried);
+            let in_memory = told.ended_in_flight.saturating_add(books.in_flight);
+            let placed = places.iter().fold(in_memory, |sum, (_, messages)| sum.saturating_add(*messages));
             let inside = books.received.saturating_sub(kept).saturating_sub(placed);
-            self.put(Place::Collector, inside, is_whole, &format!("it received {}", books.received));
+            self.put(Place::Collector, inside, are_ours, &format!("it received {}", books.received));
         }
     }
 
@@ -147,12 +152,16 @@ impl Closing {
         }
     }
 
-    /// What a collector without books took, by what was read on this machine and what was not.
+    /// What was read on this machine, by a collector without books, and what was not.
     fn inside(&mut self, facts: &Facts<'_>) {
-        let Some(found) = facts.found.filter(|_| facts.is_local && facts.change.collector.is_none()) else { return };
-        if facts.target.transport == Transport::Udp {
+        if !facts.is_local || !facts.is_known() {
+            return;
+        }
+        if let Some(found) = facts.found.filter(|_| facts.change.collector.is_none())
+            && facts.target.transport == Transport::Udp
+        {
             let read = facts.change.host.udp.in_datagrams;
-            let lost = read.saturating_sub(found.stored).saturating_sub(found.corrupted);
+            let lost = read.saturating_sub(carried(found));
             let evidence = format!("programs of this machine read {read} datagrams (InDatagrams)");
             self.put_shared(Place::Collector, lost.min(self.left), &evidence);
         }
@@ -168,7 +177,7 @@ impl Closing {
 
     fn rest(&mut self, facts: &Facts<'_>) {
         let (place, evidence) = match &facts.change.collector {
-            _ if !facts.is_known() => (Place::Unexplained, "nobody asked what the collector stored".to_owned()),
+            _ if !facts.is_known() => (Place::Unexplained, "nobody knows what the collector stored".to_owned()),
             _ if facts.is_local => (Place::Unexplained, "no counter of this machine tells".to_owned()),
             Some(told) => {
                 let delivered = told.books.received.saturating_add(told.books.socket_buffer);
@@ -178,6 +187,11 @@ impl Closing {
         };
         self.put_shared(place, self.left, &evidence);
     }
+}
+
+/// What was found of a run, copies and all: so much the collector took at least, and kept.
+fn carried(found: &Verification) -> u64 {
+    [found.corrupted, found.duplicates, found.unexpected].into_iter().fold(found.stored, u64::saturating_add)
 }
 
 /// `evidence: EMSGSIZE 3, EPERM 1`, or only the evidence.
@@ -196,7 +210,7 @@ mod tests {
     use crate::ledger::situation::Situation;
     use crate::observe::collector::Books;
     use crate::observe::host::{Host, Udp};
-    use crate::observe::{Change, CollectorChange, SocketsChange};
+    use crate::observe::{Change, CollectorChange, Life, SocketsChange};
     use crate::report::Sending;
 
     fn at(ledger: &Ledger, place: Place) -> (u64, bool) {
@@ -259,7 +273,7 @@ mod tests {
         let host = Host { udp: Udp { mem_errors: 60, rcvbuf_errors: 40, ..Udp::default() }, ..Host::default() };
         let ledger = Situation::found(1000, 900).with_sockets(dropped(90)).with_host(host.clone()).close();
         assert_eq!((at(&ledger, Place::SocketBuffer), ledger.at(Place::Unexplained)), ((90, true), 10));
-        // Where the sockets cannot be seen they stand for them.
+        // Where the sockets are not seen they stand for them.
         let ledger = Situation::found(1000, 850).with_host(host).close();
         assert_eq!((at(&ledger, Place::SocketBuffer), ledger.at(Place::Unexplained)), ((100, false), 50));
     }
@@ -296,6 +310,86 @@ mod tests {
         let ledger = Situation { is_remote: true, ..Situation::found(1000, 900) }.with_collector(Some(told)).close();
         assert_eq!((at(&ledger, Place::Shed), ledger.at(Place::Collector)), ((10, false), 0));
         assert_eq!(at(&ledger, Place::Network), (90, false));
+    }
+
+    /// Of 100,000 messages 4,000 were dropped at the collector's sockets; of others it stored 10,000.
+    fn beside_others() -> Situation {
+        let (received, stored, in_flight) = (106_000, 105_500, 500);
+        let books = Books { received, stored, in_flight, socket_buffer: 4_000, exact: true, ..Books::default() };
+        let told = CollectorChange { books, ..CollectorChange::default() };
+        Situation { offered: 100_000, ..Situation::default() }.with_collector(Some(told))
+    }
+
+    #[test]
+    fn without_a_check_what_others_had_stored_does_not_hide_what_was_lost_of_ours() {
+        let ledger = beside_others().close();
+        assert_eq!((at(&ledger, Place::SocketBuffer), at(&ledger, Place::Stored)), ((4_000, false), (96_000, false)));
+        assert_eq!(ledger.at(Place::InFlight), 0, "nor what others have on their way");
+        assert_eq!(beside_others().counted_lost(), Some(4_000));
+        // Without others it is known what was stored, and a drop at the sockets is not ours.
+        let books = Books { received: 1000, stored: 1000, exact: true, ..Books::default() };
+        let told = CollectorChange { books, ..CollectorChange::default() };
+        let alone = Situation { offered: 1000, ..Situation::default() };
+        let alone = alone.with_collector(Some(told)).with_sockets(dropped(7));
+        assert_eq!((at(&alone.close(), Place::Stored), alone.counted_lost()), ((1000, true), Some(0)));
+    }
+
+    #[test]
+    fn what_nobody_counts_is_not_counted_as_nothing() {
+        let nobody = Situation { offered: 1000, ..Situation::default() };
+        assert_eq!(nobody.counted_lost(), None);
+        assert_eq!(Situation { is_remote: true, ..nobody.clone() }.counted_lost(), None);
+        assert_eq!(nobody.clone().with_sockets(dropped(0)).counted_lost(), Some(0));
+        assert_eq!(nobody.clone().with_icmp("port_unreachable", 3).counted_lost(), Some(3));
+        let host = Host { udp: Udp { rcvbuf_errors: 5, ..Udp::default() }, ..Host::default() };
+        assert_eq!(nobody.with_host(host).counted_lost(), Some(5));
+        assert_eq!(Situation::found(1000, 900).with_sockets(dropped(100)).counted_lost(), None, "somebody looked");
+    }
+
+    #[test]
+    fn of_a_collector_that_fell_silent_nobody_knows_what_it_stored() {
+        let books = Books { received: 600, stored: 590, in_flight: 10, exact: true, ..Books::default() };
+        let told = CollectorChange { books, ..CollectorChange::default() };
+        let silent = Situation { offered: 1000, ..Situation::default() }.with_collector(Some(told)).with_silence();
+        let ledger = silent.close();
+        assert_eq!((at(&ledger, Place::Stored), at(&ledger, Place::InFlight)), ((590, false), (10, false)));
+        assert_eq!((ledger.unexplained, silent.counted_lost()), (400, None));
+        assert_eq!(silent.clone().with_sockets(dropped(30)).counted_lost(), Some(30), "the kernel still counts");
+        // One that was seen to go has lost what it did not tell of.
+        let gone = SocketsChange { life: Life::Gone, ..SocketsChange::default() };
+        assert_eq!(silent.with_sockets(Some(gone)).counted_lost(), Some(400));
+    }
+
+    #[test]
+    fn drops_are_ours_only_if_this_machine_read_no_more_than_was_sent() {
+        let read = |in_datagrams| Host { udp: Udp { in_datagrams, ..Udp::default() }, ..Host::default() };
+        for (in_datagrams, exact) in [(900, true), (901, false)] {
+            let ledger = Situation::found(1000, 900).with_sockets(dropped(100)).with_host(read(in_datagrams)).close();
+            assert_eq!(at(&ledger, Place::SocketBuffer), (100, exact));
+        }
+    }
+
+    #[test]
+    fn copies_are_not_lost_inside_the_collector() {
+        let mut situation = Situation::found(1000, 900);
+        let found = situation.found.as_mut().unwrap();
+        (found.duplicates, found.unexpected) = (60, 20);
+        let books = Books { received: 980, stored: 980, exact: true, ..Books::default() };
+        let told = CollectorChange { books, ..CollectorChange::default() };
+        let ledger = situation.clone().with_collector(Some(told)).close();
+        assert_eq!((ledger.at(Place::Collector), ledger.at(Place::Unexplained)), (0, 100));
+        let host = Host { udp: Udp { in_datagrams: 990, ..Udp::default() }, ..Host::default() };
+        let ledger = situation.with_host(host).close();
+        assert_eq!((ledger.at(Place::Collector), ledger.at(Place::Unexplained)), (10, 90));
+    }
+
+    #[test]
+    fn what_waits_unread_is_in_flight_though_the_collector_has_books() {
+        let books = Books { received: 600, stored: 600, exact: true, ..Books::default() };
+        let told = CollectorChange { books, ..CollectorChange::default() };
+        let queued = SocketsChange { sockets: 1, queued_bytes: 64_000, ..SocketsChange::default() };
+        let frozen = Situation::found(1000, 600).with_collector(Some(told)).with_sockets(Some(queued)).with_silence();
+        assert_eq!(at(&frozen.close(), Place::InFlight), (400, false));
     }
 
     #[test]

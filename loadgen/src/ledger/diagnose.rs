@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Entry, Facts, Ledger, Place};
-use crate::observe::{Change, Life};
+use crate::observe::Life;
 use crate::view::wording::share_to;
 
 /// What happened, and what helps.
@@ -42,9 +42,17 @@ pub(super) fn diagnose(facts: &Facts<'_>, ledger: &Ledger) -> Diagnosis {
         (None, Some(entry)) => at(facts, entry),
         (None, None) if ledger.missing() == 0 => nothing_missing(facts, ledger),
         (None, None) => {
-            let what =
-                format!("{} messages were sent to {}, and nobody asked what it stored", facts.offered, facts.target);
-            Diagnosis::new(what, "look for them in its files, or name its admin listener")
+            let sent = format!("{} messages were sent to {}", facts.offered, facts.target);
+            match facts.change.silence() {
+                Some(why) => Diagnosis::new(
+                    format!("{sent}, and what it stored is not known, because at the end it did not answer: {why}"),
+                    "look whether it is overloaded or hangs, or give it longer by --drain",
+                ),
+                None => Diagnosis::new(
+                    format!("{sent}, and nobody asked what it stored"),
+                    "look for them in its files, or name its admin listener",
+                ),
+            }
         }
     }
 }
@@ -53,8 +61,8 @@ pub(super) fn diagnose(facts: &Facts<'_>, ledger: &Ledger) -> Diagnosis {
 fn worst<'a>(facts: &Facts<'_>, ledger: &'a Ledger) -> Option<&'a Entry> {
     let is_lost = |place| match place {
         Place::Stored | Place::Corrupted => false,
-        // Where nobody looked for the messages, that they are not explained says nothing.
-        Place::Unexplained => facts.is_known(),
+        // Where nobody knows what was stored, that messages are not explained, or were on their way, says nothing.
+        Place::Unexplained | Place::InFlight => facts.is_known(),
         _ => true,
     };
     let lost = ledger.places.iter().filter(|entry| is_lost(entry.place) && entry.messages > 0);
@@ -77,15 +85,21 @@ fn nothing_missing(facts: &Facts<'_>, ledger: &Ledger) -> Diagnosis {
             "look for a second listener or output that writes to the same files, or a sender in between that repeats",
         );
     }
+    if let Some(told) = facts.change.collector.as_ref().filter(|told| facts.found.is_none() && !facts.are_ours(told)) {
+        let (offered, received) = (facts.offered, told.books.received);
+        let what = format!("no loss was counted, but of the {received} messages that the collector received");
+        let what = format!("{what} nobody knows whether all {offered} of this run are among them");
+        return Diagnosis::new(what, "look for them with --check, or let nobody else send meanwhile");
+    }
     let how = if facts.found.is_some() { "found once and unchanged" } else { "stored, by the collector's own count" };
     Diagnosis::well(format!("nothing is lost: all {} messages were {how}", facts.offered))
 }
 
 /// Nobody was there at all.
 fn closed_port(facts: &Facts<'_>, ledger: &Ledger) -> Option<Diagnosis> {
-    let has_no_sockets = facts.change.sockets.is_some_and(|sockets| sockets.sockets == 0);
-    let is_closed = is_unreachable(facts) || has_no_sockets && facts.change.host.udp.no_ports > 0;
-    if !is_closed || ledger.at(Place::Stored) > 0 || life(facts.change) != Life::Whole {
+    let is_unseen = facts.is_local && facts.change.sockets.is_none();
+    let is_closed = is_unreachable(facts) || is_unseen && facts.change.host.udp.no_ports > ledger.missing() / 2;
+    if !is_closed || ledger.at(Place::Stored) > 0 || facts.change.life() != Life::Whole {
         return None;
     }
     let what = lost(facts, ledger.missing(), "were sent to a closed port");
@@ -98,19 +112,9 @@ fn is_unreachable(facts: &Facts<'_>) -> bool {
     facts.icmp("port_unreachable") > 0 || facts.sending.errors.contains_key("ECONNREFUSED")
 }
 
-/// What became of the collector. The kernel's word on its sockets and process goes before its own silence, which may be
-/// want of time.
-fn life(change: &Change) -> Life {
-    let sockets = change.sockets.map(|sockets| sockets.life);
-    let process = change.process.as_ref().map(|process| process.life);
-    let seen = sockets.max(process);
-    let told = change.collector.as_ref().map(|told| told.life);
-    seen.max(told.filter(|told| seen.is_none() || *told == Life::Restarted)).unwrap_or_default()
-}
-
 /// It was there for a part of the run only, and most was lost where that shows.
 fn death(facts: &Facts<'_>, ledger: &Ledger) -> Option<Diagnosis> {
-    let what = match life(facts.change) {
+    let what = match facts.change.life() {
         Life::Gone => "went away during the run and did not come back",
         Life::Restarted => "was started or restarted during the run",
         Life::Whole if is_unreachable(facts) => "was not there for a part of the run",
@@ -336,6 +340,15 @@ mod tests {
         let counted = counted.with_collector(told(Books { stored: 1000, ..Books::default() }));
         says(counted, &["nothing is lost: all 1000 messages were stored, by the collector's own count"]);
         says(Situation { offered: 1000, ..Situation::default() }, &["1000 messages were sent", "nobody asked"]);
+        let books = Books { stored: 600, in_flight: 50, ..Books::default() };
+        let silent = Situation { offered: 1000, ..Situation::default() }.with_collector(told(books)).with_silence();
+        says(
+            silent,
+            &["1000 messages were sent", "not known, because at the end it did not answer: timeout", "--drain"],
+        );
+        let others = Situation { offered: 1000, ..Situation::default() };
+        let others = others.with_collector(told(Books { stored: 1200, ..Books::default() }));
+        says(others, &["no loss was counted, but of the 1200 messages", "whether all 1000 of this run", "--check"]);
 
         let mut twice = found(1000);
         twice.found.as_mut().unwrap().duplicates = 3;
@@ -367,9 +380,8 @@ mod tests {
     fn a_closed_port_and_a_death_are_told_apart() {
         let closed = found(0).with_icmp("port_unreachable", 400);
         says(closed, &["nothing listens on udp://127.0.0.1:5514, and 1000 of 1000 messages", "start the collector"]);
-        let quiet = found(0).with_sockets(sockets(0, 0, Life::Whole));
         says(
-            quiet.with_host(udp(Udp { no_ports: 1000, ..Udp::default() })),
+            found(0).with_host(udp(Udp { no_ports: 1000, ..Udp::default() })),
             &["nothing listens on udp://127.0.0.1:5514"],
         );
 
@@ -391,8 +403,8 @@ mod tests {
     fn neither_a_restart_nor_silence_takes_the_blame_for_a_full_buffer() {
         let restarted = found(600).with_sockets(sockets(2, 390, Life::Restarted));
         says(restarted, &["390 of 1000 messages (39.0000 %) were dropped at the collector's sockets"]);
-        let silent = CollectorChange { life: Life::Gone, ..told(Books { stored: 600, ..Books::default() }).unwrap() };
-        let silent = found(600).with_sockets(sockets(2, 400, Life::Whole)).with_collector(Some(silent));
+        let silent = found(600).with_sockets(sockets(2, 400, Life::Whole));
+        let silent = silent.with_collector(told(Books { stored: 600, ..Books::default() })).with_silence();
         says(silent, &["400 of 1000 messages (40.0000 %) were dropped at the collector's sockets"]);
     }
 

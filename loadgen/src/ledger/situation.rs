@@ -46,6 +46,12 @@ impl Situation {
         self
     }
 
+    /// Nor did it answer at the end.
+    pub(super) fn with_silence(mut self) -> Self {
+        self.change.collector_silent = Some("timeout".into());
+        self
+    }
+
     pub(super) fn with_error(mut self, errno: &str, messages: u64) -> Self {
         self.sending.errors.insert(errno.into(), messages);
         self
@@ -57,8 +63,16 @@ impl Situation {
     }
 
     pub(super) fn close(&self) -> Ledger {
+        self.with_facts(Ledger::of)
+    }
+
+    pub(super) fn counted_lost(&self) -> Option<u64> {
+        self.with_facts(|facts| facts.counted_lost(&Ledger::of(facts)))
+    }
+
+    fn with_facts<T>(&self, of: impl FnOnce(&Facts<'_>) -> T) -> T {
         let target = if self.is_stream { "tcp://127.0.0.1:5514" } else { "udp://127.0.0.1:5514" };
-        Ledger::of(&Facts {
+        of(&Facts {
             target: &target.parse().unwrap(),
             is_local: !self.is_remote,
             offered: self.offered,

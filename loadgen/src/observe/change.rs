@@ -30,7 +30,7 @@ pub struct Change {
     pub seconds: f64,
     /// This machine's counters.
     pub host: Host,
-    /// The collector's sockets; absent if no snapshot has them.
+    /// The collector's sockets; absent if none was ever seen.
     pub sockets: Option<SocketsChange>,
     /// The collector's process; absent if no snapshot has it.
     pub process: Option<ProcessChange>,
@@ -73,7 +73,7 @@ pub struct ProcessChange {
 pub struct CollectorChange {
     /// Messages by place; `in_flight` as it was at the end.
     pub books: Books,
-    /// Messages that were in flight when a run of the collector was last seen that then ended.
+    /// Messages that were in flight when a run of the collector was last looked at that then ended.
     pub ended_in_flight: u64,
     /// Processor time used, seconds, if it tells.
     pub cpu_seconds: Option<f64>,
@@ -143,23 +143,52 @@ impl Changes {
     pub fn so_far(&self) -> Change {
         let Self { last, .. } = self;
         let process = self.process.as_ref().map(|(_, sum)| sum.clone());
-        let collector = self.collector.as_ref().map(|(_, sum)| sum.clone());
-        Change {
+        let mut change = Change {
             seconds: last.at.duration_since(self.first_at).as_secs_f64(),
             // Of counters that cannot be read for once nothing is missed.
             host: last.host.since(&self.first_host),
-            sockets: self.sockets.as_ref().map(|(_, sum)| *sum),
+            sockets: self.sockets.as_ref().map(|(_, sum)| *sum).filter(SocketsChange::were_seen),
             process: if last.process.is_some() { process } else { process.map(ProcessChange::gone) },
-            collector: if last.collector.told().is_some() { collector } else { collector.map(CollectorChange::gone) },
+            collector: self.collector.as_ref().map(|(_, sum)| sum.clone()),
             collector_silent: match &last.collector {
                 Answer::Silent(why) => Some(why.clone()),
                 Answer::Unasked | Answer::Told(_) => None,
             },
+        };
+        if change.seen() == Some(Life::Gone) {
+            change.collector = change.collector.map(CollectorChange::ended);
         }
+        change
+    }
+}
+
+impl Change {
+    /// The kernel's word on what became of the collector, by its sockets and its process.
+    fn seen(&self) -> Option<Life> {
+        self.sockets.map(|sockets| sockets.life).max(self.process.as_ref().map(|process| process.life))
+    }
+
+    /// What became of the collector. The kernel's word goes before its silence, which may be want of time.
+    #[must_use]
+    pub fn life(&self) -> Life {
+        let silent = self.collector_silent.as_ref().map(|_| Life::Gone);
+        let told = self.collector.as_ref().map(|told| told.life);
+        self.seen().or(silent).max(told).unwrap_or_default()
+    }
+
+    /// Why the collector's books are not known up to the end: it was asked and said nothing, but nobody saw it end.
+    #[must_use]
+    pub fn silence(&self) -> Option<&str> {
+        self.collector_silent.as_deref().filter(|_| self.seen() != Some(Life::Gone))
     }
 }
 
 impl SocketsChange {
+    /// Whether there were any. Those of a collector in another network namespace never are, and what they drop is not known.
+    fn were_seen(&self) -> bool {
+        self.sockets > 0 || self.life != Life::Whole
+    }
+
     fn add(&mut self, before: &[Socket], now: &[Socket]) {
         let find = |sockets: &[Socket], inode| sockets.iter().find(|socket| socket.inode == inode).copied();
         for socket in now {
@@ -231,7 +260,7 @@ impl CollectorChange {
         self.cpu_seconds = now.cpu_seconds.map(|now| self.cpu_seconds.unwrap_or(0.0) + more(now));
     }
 
-    fn gone(mut self) -> Self {
+    fn ended(mut self) -> Self {
         self.ended_in_flight = self.ended_in_flight.saturating_add(self.books.in_flight);
         self.books.in_flight = 0;
         Self { life: Life::Gone, ..self }
@@ -302,7 +331,6 @@ mod tests {
         assert_eq!((sockets.dropped, sockets.life), (37, Life::Restarted));
         assert_eq!(over([&before, &with_sockets(9, &[])]).sockets.unwrap().life, Life::Gone);
         assert_eq!(over([&with_sockets(0, &[]), &after]).sockets.unwrap().life, Life::Restarted);
-        assert_eq!(over([&with_sockets(0, &[]), &with_sockets(1, &[])]).sockets.unwrap().life, Life::Whole);
     }
 
     #[test]
@@ -314,11 +342,35 @@ mod tests {
         assert_eq!((collector.books.stored, collector.books.in_flight, collector.ended_in_flight), (70, 2, 8));
         assert_eq!((collector.life, collector.books.exact, collector.cpu_seconds), (Life::Restarted, true, Some(4.0)));
         assert_eq!(change.collector_silent, None);
+    }
 
-        let change = over(&snapshots[..3]);
-        let collector = change.collector.unwrap();
-        assert_eq!((collector.books.stored, collector.books.in_flight, collector.ended_in_flight), (50, 0, 8));
-        assert_eq!((collector.life, change.collector_silent.as_deref()), (Life::Gone, Some("timeout")));
+    #[test]
+    fn a_collector_that_is_silent_at_the_end_is_gone_unless_the_kernel_sees_it() {
+        let silent = Snapshot { collector: Answer::Silent("timeout".into()), ..snapshot(2) };
+        let books = with_books(1, "a", 150, 8);
+        let places = |change: &Change| {
+            let collector = change.collector.as_ref().unwrap();
+            (collector.books.in_flight, collector.ended_in_flight)
+        };
+        let change = over([&books, &silent]);
+        assert_eq!((change.life(), change.silence(), places(&change)), (Life::Gone, Some("timeout"), (8, 0)));
+
+        let at_sockets = |snapshot: &Snapshot, sockets: &[(u64, u32)]| Snapshot {
+            sockets: with_sockets(0, sockets).sockets,
+            ..snapshot.clone()
+        };
+        let before = at_sockets(&books, &[(1, 0)]);
+        let change = over([&before, &at_sockets(&silent, &[(1, 0)])]);
+        assert_eq!((change.life(), change.silence(), places(&change)), (Life::Whole, Some("timeout"), (8, 0)));
+        let change = over([&before, &at_sockets(&silent, &[])]);
+        assert_eq!((change.life(), change.silence(), places(&change)), (Life::Gone, None, (0, 8)));
+    }
+
+    #[test]
+    fn sockets_that_were_never_seen_have_dropped_an_unknown_number() {
+        assert_eq!(over([&with_sockets(0, &[]), &with_sockets(1, &[])]).sockets, None);
+        let late = over([&with_sockets(0, &[]), &with_sockets(1, &[(1, 5)])]).sockets.unwrap();
+        assert_eq!((late.dropped, late.life), (5, Life::Restarted));
     }
 
     #[test]
@@ -338,8 +390,8 @@ mod tests {
             changes.add(if stored == 6 { silent } else { with_books(second, &run, stored, 1) });
         }
         let collector = changes.so_far().collector.unwrap();
-        // The last run is gone as well.
-        assert_eq!((collector.books.stored, collector.ended_in_flight, collector.life), (5_000, 1_000, Life::Gone));
+        assert_eq!((collector.books.stored, collector.ended_in_flight), (5_000, 999));
+        assert_eq!(changes.so_far().life(), Life::Gone, "the last run as well");
         changes.add(with_books(7_000, "run 999", 6, 0));
         let collector = changes.so_far().collector.unwrap();
         assert_eq!((collector.books.stored, collector.ended_in_flight), (5_001, 999));

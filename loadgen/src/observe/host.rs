@@ -115,17 +115,16 @@ impl Host {
         }
     }
 
-    /// How much the counters grew since `before`.
+    /// How much the counters grew since `before`. A device that came meanwhile, such as one moved here from a container, may
+    /// have counted for long, and is left out.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
-        let device = |(name, now): (&String, &Device)| {
-            (name.clone(), now.since(&before.devices.get(name).copied().unwrap_or_default()))
-        };
+        let device = |(name, now): (&String, &Device)| Some((name.clone(), now.since(before.devices.get(name)?)));
         Self {
             udp: self.udp.since(&before.udp),
             ip: self.ip.since(&before.ip),
             softnet: self.softnet.since(&before.softnet),
-            devices: self.devices.iter().map(device).collect(),
+            devices: self.devices.iter().filter_map(device).collect(),
             stolen_ms: growth(self.stolen_ms, before.stolen_ms),
             ..*self
         }
@@ -339,5 +338,6 @@ UdpLite: 7 7
         assert_eq!((host.rmem_max_bytes, host.netdev_max_backlog), (Some(4_194_304), None));
         assert_eq!(host.devices["eth0"], Device { tx_dropped: 12, ..Device::default() });
         assert_eq!(host.since(&host).devices["eth0"], Device::default());
+        assert_eq!(host.since(&Host::default()).devices.get("eth0"), None, "it came meanwhile, and had counted before");
     }
 }

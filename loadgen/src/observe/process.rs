@@ -30,7 +30,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Looks at a process; absent if there is none of that number, or it may not be looked at.
+    /// Looks at a process; absent if there is none of that number, it has ended, or it may not be looked at.
     #[must_use]
     pub fn read(root: &Path, pid: u32) -> Option<Self> {
         let directory = root.join(format!("proc/{pid}"));
@@ -43,6 +43,10 @@ impl Process {
         // The command stands in parentheses and may hold any byte, parentheses and spaces included.
         let (head, tail) = stat.rsplit_once(')')?;
         let (_, command) = head.split_once('(')?;
+        // Ended, but nobody has waited for it: it has no sockets and no network any more.
+        if matches!(tail.trim_start().as_bytes().first(), Some(b'Z' | b'X')) {
+            return None;
+        }
         let field = |number: usize| tail.split_whitespace().nth(number - 3)?.parse::<u64>().ok();
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let resident_kib = resident.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
@@ -90,6 +94,7 @@ mod tests {
         let process = Process::parse(2219, stat, status).unwrap();
         assert_eq!((process.command.as_str(), process.start_ticks), ("rs:main Q) 5) R", 4_628_042));
         assert_eq!((process.cpu_seconds, process.resident_bytes), (13.0, 1528 * 1024));
+        assert_eq!(Process::parse(2219, &stat.replace(") R 2203", ") Z 2203"), status), None);
         assert_eq!(Process::parse(1, "1 (kthreadd) S 0 0\n", ""), None);
         assert_eq!(Process::parse(1, "", ""), None);
     }

@@ -38,7 +38,7 @@ impl Source {
             Ok(own) => (source.address, source.port) = (Some(own.ip()), Some(own.port())),
             Err(error) => source.error = Some(words(&error)),
         }
-        let Ok(Some(route)) = query(route_request(target.ip())).map(|reply| Route::read(&reply)) else {
+        let Ok(Some(route)) = query(route_request(target)).map(|reply| Route::read(&reply)) else {
             return source;
         };
         source.next_hop = route.next_hop;
@@ -47,6 +47,12 @@ impl Source {
         }
         source
     }
+}
+
+/// Whether what is sent to `address` stays on this machine: its own addresses, and networks that are routed to itself. That an address
+/// can be bound to says less: with `ip_nonlocal_bind` (ip(7)) any can.
+pub(crate) fn is_local(address: SocketAddr) -> bool {
+    query(route_request(address)).is_ok_and(|reply| Route::read(&reply).is_some_and(|route| route.is_local))
 }
 
 /// To connect a datagram socket sends nothing, but chooses the route (connect(2), udp(7)).
@@ -90,17 +96,25 @@ fn request(kind: u16, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn route_request(target: IpAddr) -> Vec<u8> {
-    let address = match target {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
+fn route_request(target: SocketAddr) -> Vec<u8> {
+    let (family, address) = match target.ip().to_canonical() {
+        IpAddr::V4(address) => (Domain::IPV4, address.octets().to_vec()),
+        IpAddr::V6(address) => (Domain::IPV6, address.octets().to_vec()),
     };
-    let family = if target.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let mut body = vec![i32::from(family) as u8, (address.len() * 8) as u8];
     body.resize(ROUTE_BYTES, 0);
-    body.extend((4 + address.len() as u16).to_ne_bytes());
-    body.extend(RTA_DST.to_ne_bytes());
-    body.extend(address);
+    let mut attribute = |kind: u16, data: &[u8]| {
+        body.extend((4 + data.len() as u16).to_ne_bytes());
+        body.extend(kind.to_ne_bytes());
+        body.extend(data);
+    };
+    attribute(RTA_DST, &address);
+    // A link-local address is one of its link alone (RFC 4007 section 6).
+    if let SocketAddr::V6(target) = target
+        && target.scope_id() != 0
+    {
+        attribute(RTA_OIF, &target.scope_id().to_ne_bytes());
+    }
     request(RTM_GETROUTE, &body)
 }
 
@@ -125,17 +139,22 @@ fn query(request: Vec<u8>) -> io::Result<Vec<u8>> {
 }
 
 struct Route {
+    /// Whether it leads to this machine itself.
+    is_local: bool,
     interface: u32,
     next_hop: Option<IpAddr>,
 }
 
 impl Route {
     fn read(reply: &[u8]) -> Option<Self> {
+        /// `rtm_type` of an address of this machine (rtnetlink(7)), and where it stands.
+        const RTN_LOCAL: u8 = 2;
+        const TYPE_AT: usize = HEADER_BYTES + 7;
         let attributes = attributes(reply, RTM_NEWROUTE, ROUTE_BYTES)?;
         let find = |kind| attributes.iter().find(|(found, _)| *found == kind).map(|(_, data)| *data);
         // RTA_VIA: a router of the other family, with two bytes of family before its address (struct rtvia).
         let next_hop = find(RTA_GATEWAY).or_else(|| find(RTA_VIA)?.get(2..)).and_then(address);
-        Some(Self { interface: word(find(RTA_OIF)?)?, next_hop })
+        Some(Self { is_local: reply[TYPE_AT] == RTN_LOCAL, interface: word(find(RTA_OIF)?)?, next_hop })
     }
 }
 
@@ -199,6 +218,25 @@ mod tests {
         );
         assert_eq!(read(&[device]).unwrap().next_hop, None);
         assert!(read(&[]).is_none());
+    }
+
+    #[test]
+    fn a_route_to_this_machine_is_told_from_others() {
+        let mut reply = reply(RTM_NEWROUTE, ROUTE_BYTES, &[attribute(RTA_OIF, &1u32.to_ne_bytes())]);
+        // RTN_UNICAST, RTN_LOCAL, RTN_BROADCAST.
+        for (kind, is_local) in [(1, false), (2, true), (3, false)] {
+            reply[HEADER_BYTES + 7] = kind;
+            assert_eq!(Route::read(&reply).unwrap().is_local, is_local, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_link_local_address_is_asked_for_on_its_link() {
+        let asked = |address: &str| route_request(address.parse().unwrap());
+        let (everywhere, on_a_link) = (asked("[fe80::1]:514"), asked("[fe80::1%7]:514"));
+        let link = attribute(RTA_OIF, &7u32.to_ne_bytes());
+        assert_eq!(on_a_link[HEADER_BYTES..], [&everywhere[HEADER_BYTES..], &link].concat());
+        assert_eq!(asked("[::ffff:10.0.0.5]:514"), asked("10.0.0.5:514"));
     }
 
     #[test]

@@ -49,6 +49,37 @@ pub struct Ended {
     pub evidence: String,
 }
 
+/// How a run stands: by what it concluded, by what it must keep, and beside a baseline.
+pub struct Standing {
+    /// In a word.
+    pub verdict: Verdict,
+    /// Why, if it is not a pass.
+    pub reason: Option<String>,
+    /// What it must keep, unless its own conclusion stands.
+    pub checked: Vec<Checked>,
+}
+
+impl Standing {
+    /// `concluded` is the run's own verdict and reason where they stand; else it is judged by `thresholds` and by the default ones
+    /// that they do not replace. `changes` is what it came to beside a baseline.
+    #[must_use]
+    pub fn of(
+        run: &Value,
+        concluded: Option<(Verdict, Option<String>)>,
+        thresholds: &[Threshold],
+        changes: &[Change],
+    ) -> Self {
+        let checked = if concluded.is_none() { judge(run, thresholds).checked } else { Vec::new() };
+        let failed = checked.iter().filter(|checked| !checked.passed).map(Checked::to_string);
+        let regressed = changes.iter().filter(|change| change.regressed).map(Change::to_string);
+        let faults: Vec<_> = failed.chain(regressed).collect();
+        let (concluded, reason) = concluded.unwrap_or((Verdict::Pass, None));
+        let verdict = if concluded == Verdict::Pass && !faults.is_empty() { Verdict::Fail } else { concluded };
+        let reasons: Vec<_> = reason.into_iter().chain(faults).collect();
+        Self { verdict, reason: (!reasons.is_empty()).then(|| reasons.join("; ")), checked }
+    }
+}
+
 impl Judged {
     /// Judges the run of `file`. Its own verdict stands unless there are thresholds; an invalid run stays invalid, and is neither
     /// checked nor compared.
@@ -63,22 +94,13 @@ impl Judged {
         };
         let is_valid = recorded != Verdict::Invalid;
         let is_asked = is_valid && !thresholds.is_empty();
-        let checked = if is_asked { judge(run, thresholds).checked } else { Vec::new() };
         let changes = baseline.filter(|_| is_valid).map_or(Ok(Vec::new()), |baseline| baseline.compare(run))?;
         let recorded = (!is_asked).then(|| (recorded, text(&run["reason"])));
-        let failed = checked.iter().filter(|checked| !checked.passed).map(Checked::to_string);
-        let regressed = changes.iter().filter(|change| change.regressed).map(Change::to_string);
-        let faults: Vec<_> = failed.chain(regressed).collect();
-        let verdict = match &recorded {
-            Some((recorded, _)) if *recorded != Verdict::Pass => *recorded,
-            _ if faults.is_empty() => Verdict::Pass,
-            _ => Verdict::Fail,
-        };
-        let reasons: Vec<_> = recorded.iter().filter_map(|(_, reason)| reason.clone()).chain(faults).collect();
+        let Standing { verdict, reason, checked } = Standing::of(run, recorded.clone(), thresholds, &changes);
         Ok(Self {
             file: file.to_owned(),
             verdict,
-            reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
+            reason,
             recorded,
             checked,
             changes,

@@ -31,8 +31,8 @@ const STOLEN_SHARE_TOLD: f64 = 0.01;
 pub fn summary(report: &Report, regressions: &[Change]) -> String {
     let Report { run, target, sent, offered, elapsed_seconds, achieved_rate, ledger, .. } = report;
     let verdict = match (report.verdict, &report.check_failed) {
-        (Verdict::Invalid, _) => "INVALID",
         (_, Some(_)) => "NOT CHECKED",
+        (Verdict::Invalid, None) => "INVALID",
         (Verdict::Pass, None) => "PASS",
         (Verdict::Fail, None) => "FAIL",
     };

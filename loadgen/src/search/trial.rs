@@ -8,11 +8,19 @@ use crate::report::{Report, SHORTFALL, Verdict};
 /// a second, and what comes in a bunch after a pause may not find room either.
 const STOLEN_FACTOR: f64 = 2.0;
 
-/// Messages of a run that arrived, as far as anybody knows.
-#[must_use]
-pub fn arrived(report: &Report) -> u64 {
-    let counted = report.offered.saturating_sub(report.counted_lost.unwrap_or(0));
-    report.found.as_ref().map_or(counted, |found| found.stored).min(report.offered)
+/// Messages of a run that arrived, as they were found or as counters saw it.
+///
+/// # Errors
+/// Why nobody knows, in words.
+pub fn arrived(report: &Report) -> Result<u64, String> {
+    if let Some(why) = report.unknown() {
+        return Err(why);
+    }
+    let counted = report.counted_lost.map(|lost| report.offered.saturating_sub(lost));
+    let found = report.found.as_ref().map(|found| found.stored.min(report.offered));
+    found.or(counted).ok_or_else(|| {
+        format!("nobody tells what {} loses: its sockets are not seen here; add --check or --admin", report.target)
+    })
 }
 
 /// What a run that was to offer `load` for `seconds` says of it.
@@ -23,14 +31,11 @@ pub fn arrived(report: &Report) -> u64 {
 /// # Errors
 /// Why it says nothing, in words: it broke off, or what arrived is not known.
 pub fn judge(report: &Report, kind: Kind, load: u64, seconds: f64) -> Result<(Trial, Tried), String> {
-    if let Some(why) = &report.check_failed {
-        return Err(format!("what arrived could not be found out: {why}"));
-    }
+    let arrived = arrived(report)?;
     let accounted = report.sent + report.sending.overflow;
     if report.verdict == Verdict::Invalid && (accounted as f64) < report.offered as f64 * (1.0 - SHORTFALL) {
         return Err(report.reason.clone().unwrap_or_default());
     }
-    let arrived = arrived(report);
     let late_seconds = (report.elapsed_seconds - report.plan.seconds).max(0.0);
     let is_late = report.verdict == Verdict::Invalid;
     let stretch = if is_late { (seconds + late_seconds) / seconds } else { 1.0 };
@@ -69,6 +74,17 @@ fn is_explained(loss_ratio: f64, seconds: f64, stolen_ms: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nobody_counted_is_not_known_to_have_arrived() {
+        let run = serde_json::from_str(include_str!("../../tests/golden/pages/udp.json")).unwrap();
+        let counted = Report { found: None, counted_lost: Some(100), check_failed: None, ..run };
+        assert_eq!(judge(&counted, Kind::Rate, 1000, 5.0).unwrap().1.lost, 100);
+        let nobody = Report { counted_lost: None, ..counted.clone() };
+        assert!(judge(&nobody, Kind::Rate, 1000, 5.0).unwrap_err().contains("add --check or --admin"));
+        let failed = Report { check_failed: Some("it broke".into()), ..counted };
+        assert!(judge(&failed, Kind::Rate, 1000, 5.0).unwrap_err().contains("it broke"));
+    }
 
     #[test]
     fn a_hypervisor_explains_what_was_due_in_its_time_and_no_more() {

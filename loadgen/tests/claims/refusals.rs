@@ -81,6 +81,13 @@ fn a_target_that_is_not_there_is_told_with_exit_code_3() {
         text(&limited.stderr).contains("--flows 200 takes 264 open files, but the process may open 200"),
         "{limited:?}"
     );
+    for command in ["run", "search"] {
+        let stderr = refused(&[command, "udp://127.0.0.1:1", "--admin", "127.0.0.1:1"], 3);
+        assert!(stderr.contains("admin listener does not answer: http://127.0.0.1:1/ledger: "), "{stderr}");
+    }
+    // The largest number is 4,194,304 (proc_sys_kernel(5)).
+    let stderr = refused(&["run", "udp://127.0.0.1:1", "--pid", "4194305"], 3);
+    assert!(stderr.contains("--pid 4194305: there is no such process"), "{stderr}");
     let stderr = refused(&["run", "udp://no-such-host.invalid:514"], 3);
     assert!(stderr.contains("no-such-host.invalid"), "{stderr}");
 }

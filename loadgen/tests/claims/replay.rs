@@ -159,6 +159,9 @@ fn messages_of_a_capture_arrive_as_they_were_and_each_sender_has_a_port() {
     assert_eq!(report["sent_bytes"], (0..90).map(|number| message(number).len()).sum::<usize>());
     let output = loadgen(&["report", run.to_str().unwrap()]);
     assert!(matches!(output.status.code(), Some(0 | 4)), "{output:?}");
+    let output = loadgen(&["verify", "--run", run.to_str().unwrap(), directory.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(text(&output.stderr).contains("without tags") && text(&output.stderr).contains("--tag"), "{output:?}");
 }
 
 #[test]

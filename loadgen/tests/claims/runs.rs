@@ -1,4 +1,4 @@
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::process::{Command, Stdio};
 
@@ -156,6 +156,48 @@ fn targets_are_compared_in_turn() {
         loadgen(&[&arguments[..7], &["--repetitions", "1", "--check", "sink", "--threshold", "stored>=201"]].concat());
     assert!(matches!(demanding.status.code(), Some(99 | 4)), "{demanding:?}");
     assert!(said.contains(&format!("{udp}: lost nothing")) && said.contains(&format!("{tcp}: lost nothing")), "{said}");
+}
+
+/// A collector that tells its books once, before the run, and its address.
+fn told_once() -> (std::thread::JoinHandle<()>, String) {
+    const LEDGER: &str = r#"{"received": 0, "stored": 0, "in_flight": 0, "shed": 0, "refused": 0, "malformed": 0,
+        "write_failed": 0, "socket_buffer": 0, "exact": true}"#;
+    const STATUS: &str = r#"{"run_id": "1", "pid": 1, "sockets": [], "unsynced_seconds": 0.0}"#;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let answers = std::thread::spawn(move || {
+        for body in [LEDGER, STATUS] {
+            let mut stream = listener.accept().unwrap().0;
+            let request = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+            let _ = request.take_while(|line| !line.is_empty()).count();
+            let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+            stream.write_all((head + body).as_bytes()).unwrap();
+        }
+    });
+    (answers, address)
+}
+
+#[test]
+fn books_that_are_not_told_to_the_end_are_no_pass() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run.json");
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let target = format!("udp://{}", socket.local_addr().unwrap());
+    let (answers, admin) = told_once();
+    let arguments = ["--rate", "1k", "--count", "50", "--drain", "200ms", "-q", "--admin", &admin];
+    let output = loadgen(&[&["run", &target], &arguments[..], &["-o", run.to_str().unwrap()]].concat());
+    answers.join().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stdout).contains("NOT CHECKED"), "{output:?}");
+    let report = read_report(&run);
+    assert_eq!(
+        (&report["verdict"], &report["received"], count(&report, "counted_lost")),
+        (&"invalid".into(), &().into(), 0)
+    );
+    assert!(report["check_failed"].as_str().unwrap().contains(&format!("http://{admin}/ledger: ")), "{report}");
+    let output = loadgen(&["report", run.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    assert!(text(&output.stdout).contains("**INVALID**"), "{output:?}");
 }
 
 #[test]
