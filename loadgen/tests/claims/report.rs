@@ -221,6 +221,21 @@ fn steps_of_a_sweep_are_meant_to_lose_and_a_search_has_no_runs() {
 }
 
 #[test]
+fn what_a_link_leads_to_is_written_be_it_a_file_or_none() {
+    let directory = runs(&[("pass.json", passed()), ("old.md", json!({}))]);
+    let path = |name: &str| directory.path().join(name);
+    std::os::unix::fs::symlink("old.md", path("link.md")).unwrap();
+    std::os::unix::fs::symlink("/dev/stdout", path("pipe.md")).unwrap();
+    let written = report(&directory, &["pass.json", "-o", "link.md"]);
+    assert_eq!((written.status.code(), written.stdout.len()), (Some(0), 0), "{written:?}");
+    let kept = fs::read_to_string(path("old.md")).unwrap();
+    assert!(path("link.md").is_symlink() && kept.starts_with("# loadgen report\n"), "{kept}");
+    let piped = report(&directory, &["pass.json", "-o", "pipe.md"]);
+    assert_eq!((piped.status.code(), text(&piped.stdout)), (Some(0), kept));
+    assert!(path("pipe.md").is_symlink() && !path("pipe.md.partial").exists());
+}
+
+#[test]
 fn what_cannot_be_reported_is_told_with_its_exit_code() {
     let mut other_plan = passed();
     other_plan["plan"]["flows"] = json!(4);
