@@ -38,6 +38,19 @@ pub enum Verdict {
     Invalid,
 }
 
+impl Verdict {
+    /// Each, the best first.
+    pub const ALL: [Self; 3] = [Self::Pass, Self::Fail, Self::Invalid];
+
+    /// How many there are of each, in words.
+    #[must_use]
+    pub fn tally(verdicts: &[Self]) -> String {
+        let count = |verdict: &Self| verdicts.iter().filter(|is| *is == verdict).count();
+        let told = Self::ALL.iter().map(|verdict| (count(verdict), verdict)).filter(|(count, _)| *count > 0);
+        told.map(|(count, verdict)| format!("{count} {verdict}")).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// One run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
