@@ -134,7 +134,8 @@ fn row(name: &str, asked: Option<f64>, judged: &Judged) -> Vec<String> {
     let [lost, ratio] = [(Unit::Count, lost), (Unit::Share, ratio)]
         .map(|(unit, value)| value.map_or_else(|| "-".into(), |value| unit.show(value)));
     let asked = asked.map_or_else(|| "-".into(), rate);
-    let reason = if judged.verdict == Verdict::Invalid { judged.reason.as_deref().unwrap_or_default() } else { "" };
+    let is_told = judged.counts || judged.verdict == Verdict::Invalid;
+    let reason = judged.reason.as_deref().filter(|_| is_told).unwrap_or_default();
     let mut row = vec![escape(name), asked, judged.verdict.to_string()];
     row.extend([achieved, lost, ratio, late]);
     row.push(escape(reason));

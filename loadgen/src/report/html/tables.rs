@@ -147,22 +147,34 @@ pub(super) fn changes(groups: &[Group]) -> String {
     if rows.is_empty() { String::new() } else { table(&head, &rows) }
 }
 
-/// Plan, versions and machine of the typical runs; where groups are many, what all have in common.
+/// Plan, versions and machine of the groups; where these are many, what all have in common.
 pub(super) fn settings(groups: &[Group]) -> String {
     let names: BTreeSet<_> = groups.iter().flat_map(|group| group.typical().judged.facts.keys()).collect();
     let names = names.into_iter().filter(|name| *name != "command").take(SETTINGS_MAX);
-    let facts =
-        |name: &str| groups.iter().map(|group| group.typical().judged.fact(name).unwrap_or("-")).collect::<Vec<_>>();
+    let facts = |name: &str| groups.iter().map(|group| fact(group, name)).collect::<Vec<_>>();
     if groups.len() > SHOWN_MAX {
         let common = |name: &String| {
             let facts = facts(name);
             let different: BTreeSet<_> = facts.iter().collect();
             let told =
-                if different.len() == 1 { escape(facts[0]) } else { format!("{} different ones", different.len()) };
+                if different.len() == 1 { escape(&facts[0]) } else { format!("{} different ones", different.len()) };
             vec![breakable(name), told]
         };
         return table(&[String::new(), "all runs".into()], &names.map(common).collect::<Vec<_>>());
     }
-    let row = |name: &String| [vec![breakable(name)], facts(name).into_iter().map(escape).collect()].concat();
+    let row = |name: &String| [vec![breakable(name)], facts(name).iter().map(|fact| escape(fact)).collect()].concat();
     table(&heads(groups), &names.map(row).collect::<Vec<_>>())
+}
+
+/// A fact of the typical run; of plans that differ, as those of a sweep do, least and most, or how many there are.
+fn fact(group: &Group, name: &str) -> String {
+    let all: BTreeSet<_> = group.runs.iter().filter_map(|run| run.judged.fact(name)).collect();
+    if all.len() < 2 || !name.starts_with("plan.") {
+        return group.typical().judged.fact(name).unwrap_or("-").to_owned();
+    }
+    let numbers: Option<Vec<f64>> = all.iter().map(|fact| fact.parse().ok()).collect();
+    match numbers.and_then(spread) {
+        Some([least, _, most]) => format!("{least} .. {most}"),
+        None => format!("{} different ones", all.len()),
+    }
 }
