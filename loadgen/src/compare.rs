@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::figures::Figure;
+use crate::figures::{Figure, figures};
 use crate::report::{Report, Verdict, write_whole};
 
 /// The only schema there is.
@@ -19,7 +19,7 @@ pub const TARGETS_MAX: usize = 8;
 pub const REPETITIONS_MAX: u32 = 100;
 
 /// Figures that are put side by side, if any run measured them.
-const TOLD: [&str; 17] = [
+const TOLD: [&Figure; 17] = figures([
     "sent",
     "achieved_rate",
     "lost",
@@ -37,15 +37,14 @@ const TOLD: [&str; 17] = [
     "sending.blocked_seconds",
     "sender_cpu_ns_per_message",
     "collector.cpu_ns_per_message",
-];
+]);
 
-/// Figures of which the last sentence speaks, with what it says of one.
-const SPOKEN: [(&str, &str); 4] = [
-    ("loss_ratio", "lost"),
-    ("latency.p99", "99 of 100 arrived within"),
-    ("sender_cpu_ns_per_message", "each cost the sender"),
-    ("collector.cpu_ns_per_message", "and the collector"),
-];
+/// Figures of which the last sentence speaks.
+const SPOKEN: [&Figure; 4] =
+    figures(["loss_ratio", "latency.p99", "sender_cpu_ns_per_message", "collector.cpu_ns_per_message"]);
+
+/// What it says of each.
+const WORDS: [&str; 4] = ["lost", "99 of 100 arrived within", "each cost the sender", "and the collector"];
 
 /// In which turn targets are sent to: forwards and backwards, so that what drifts meanwhile meets all alike.
 #[must_use]
@@ -137,16 +136,9 @@ impl Comparison {
         let columns = self.columns();
         let mut rows = vec![vec![String::new()]];
         rows[0].extend(columns.iter().map(|column| column.name.clone()));
-        let count = |column: &Column, verdict| column.verdicts.iter().filter(|is| **is == verdict).count();
-        let verdicts = |column: &Column| {
-            let parts = [(Verdict::Pass, "pass"), (Verdict::Fail, "fail"), (Verdict::Invalid, "invalid")];
-            let parts = parts.map(|(verdict, name)| (count(column, verdict), name));
-            let parts =
-                parts.into_iter().filter(|(count, _)| *count > 0).map(|(count, name)| format!("{count} {name}"));
-            parts.collect::<Vec<_>>().join(", ")
-        };
-        rows.push(std::iter::once("runs".to_owned()).chain(columns.iter().map(verdicts)).collect());
-        for figure in TOLD.iter().filter_map(|name| Figure::named(name).ok()) {
+        let verdicts = columns.iter().map(|column| Verdict::tally(&column.verdicts));
+        rows.push(std::iter::once("runs".to_owned()).chain(verdicts).collect());
+        for figure in TOLD {
             if columns.iter().any(|column| column.spread(figure).is_some()) {
                 let cells = columns.iter().map(|column| column.cell(figure));
                 rows.push(std::iter::once(figure.name.to_owned()).chain(cells).collect());
@@ -188,10 +180,9 @@ fn aligned(rows: &[Vec<String>]) -> String {
 
 /// What a column comes to, in words: medians.
 fn sentence(column: &Column) -> String {
-    let spoken = SPOKEN.iter().filter_map(|(name, words)| {
-        let figure = Figure::named(name).ok()?;
+    let spoken = SPOKEN.into_iter().zip(WORDS).filter_map(|(figure, words)| {
         let [_, median, _] = column.spread(figure)?;
-        Some(if *name == "loss_ratio" && median == 0.0 {
+        Some(if figure.name == "loss_ratio" && median == 0.0 {
             "lost nothing".to_owned()
         } else {
             format!("{words} {}", figure.show(Some(median)))

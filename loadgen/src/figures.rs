@@ -54,7 +54,7 @@ const fn figure(name: &'static str, unit: Unit, better: Better) -> Figure {
 }
 
 /// Every figure there is, in the order in which reports show them.
-pub static FIGURES: &[Figure] = &[
+pub const FIGURES: &[Figure] = &[
     figure("offered", Unit::Count, Better::Neither),
     figure("sent", Unit::Count, Better::Neither),
     figure("received", Unit::Count, Better::Higher),
@@ -102,6 +102,37 @@ pub static FIGURES: &[Figure] = &[
     figure("pacing.group.p99", Unit::Count, Better::Lower),
     figure("pacing.group.max", Unit::Count, Better::Lower),
 ];
+
+/// The figures of these names: a constant made so does not compile with a name that no figure has.
+///
+/// # Panics
+/// If no figure has one of the names.
+#[must_use]
+pub const fn figures<const N: usize>(names: [&str; N]) -> [&'static Figure; N] {
+    let mut found = [&FIGURES[0]; N];
+    let mut at = 0;
+    while at < N {
+        let mut figure = 0;
+        while !is_same(FIGURES[figure].name.as_bytes(), names[at].as_bytes()) {
+            figure += 1;
+            assert!(figure < FIGURES.len(), "no figure has this name");
+        }
+        found[at] = &FIGURES[figure];
+        at += 1;
+    }
+    found
+}
+
+/// `==` of slices is not const.
+const fn is_same(mut one: &[u8], mut other: &[u8]) -> bool {
+    while let ([a, rest @ ..], [b, others @ ..]) = (one, other) {
+        if *a != *b {
+            return false;
+        }
+        (one, other) = (rest, others);
+    }
+    one.is_empty() && other.is_empty()
+}
 
 impl Figure {
     /// The figure of this name.

@@ -1,8 +1,8 @@
 //! `run.json`: what was planned and what was sent, for `verify` and for people. `docs/loadgen.md` describes the fields.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,19 @@ pub enum Verdict {
     Fail,
     /// The plan was not kept, so that loss says nothing about the collector; or what arrived could not be found out.
     Invalid,
+}
+
+impl Verdict {
+    /// Each, the best first.
+    pub const ALL: [Self; 3] = [Self::Pass, Self::Fail, Self::Invalid];
+
+    /// How many there are of each, in words.
+    #[must_use]
+    pub fn tally(verdicts: &[Self]) -> String {
+        let count = |verdict: &Self| verdicts.iter().filter(|is| *is == verdict).count();
+        let told = Self::ALL.iter().map(|verdict| (count(verdict), verdict)).filter(|(count, _)| *count > 0);
+        told.map(|(count, verdict)| format!("{count} {verdict}")).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// One run.
@@ -221,7 +234,7 @@ impl Environment {
     /// This machine.
     #[must_use]
     pub fn here() -> Self {
-        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         Self {
             kernel: kernel.trim().to_owned(),
             cpus: logboom_udp::thread::allowed_cpus().map_or(0, |cpus| cpus.len()),
@@ -258,23 +271,32 @@ pub(crate) fn command_line() -> Vec<String> {
     std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
-/// Writes `text` and a line end to a temporary file beside `path`, and then renames it, so that there is never half of one.
+/// Writes `text` and a line end to a temporary file beside `path`, and then renames it, so that there is never half of one. A
+/// link stays one; what is no file, such as a pipe or a device, is written itself.
 ///
 /// # Errors
 /// What the file system says, with the file's name.
 pub fn write_whole(path: &Path, text: &str) -> Result<(), String> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let write = || {
-        let mut file = File::create(&partial)?;
-        file.write_all(text.as_bytes())?;
-        file.write_all(if text.ends_with('\n') { b"" } else { b"\n" })?;
-        file.sync_all()?;
-        std::fs::rename(&partial, path)
+    let line_end = if text.ends_with('\n') { "" } else { "\n" };
+    let write = |file: &mut File| file.write_all(text.as_bytes()).and_then(|()| file.write_all(line_end.as_bytes()));
+    let is_file = fs::metadata(path).map_or(true, |found| found.is_file());
+    let written = if is_file {
+        replace(path, |file| write(file).and_then(|()| file.sync_all()))
+    } else {
+        OpenOptions::new().write(true).open(path).and_then(|mut file| write(&mut file))
     };
-    write().map_err(|error| {
-        let _ = std::fs::remove_file(&partial);
-        format!("cannot write {}: {error}", path.display())
+    written.map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+/// Replaces the file that `path` leads to by one that `write` has written.
+fn replace(path: &Path, write: impl Fn(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut partial = path.clone().into_os_string();
+    partial.push(".partial");
+    let replaced =
+        File::create(&partial).and_then(|mut file| write(&mut file)).and_then(|()| fs::rename(&partial, &path));
+    replaced.inspect_err(|_| {
+        let _ = fs::remove_file(&partial);
     })
 }
 

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use crate::figures::{Figure, Unit};
+use crate::figures::{Figure, Unit, figures};
 use crate::report::{Report, Verdict, write_whole};
 use crate::search::Limit;
 use crate::values::{Rate, parse_rate, parse_scaled};
@@ -121,7 +121,7 @@ pub struct Step {
 }
 
 /// Figures that are told of each step, beside its loss.
-const TOLD: [&str; 2] = ["latency.p99", "sending.blocked_seconds"];
+const TOLD: [&Figure; 2] = figures(["latency.p99", "sending.blocked_seconds"]);
 
 impl Sweep {
     /// A line for each rate and target.
@@ -149,9 +149,8 @@ impl Sweep {
         let run = serde_json::json!(step.run);
         let share =
             self.lossless_rate.map_or_else(|| "-".into(), |lossless| format!("{:.0} %", step.rate / lossless * 100.0));
-        let told = TOLD.iter().filter_map(|name| Figure::named(name).ok());
         let lost = step.run.loss_ratio().map_or_else(|| "-".into(), |ratio| Unit::Share.show(ratio));
-        let told: Vec<_> = told.map(|figure| format!("{:>12}", figure.show(figure.value(&run)))).collect();
+        let told = TOLD.map(|figure| format!("{:>12}", figure.show(figure.value(&run))));
         let invalid = match (&step.run.verdict, &step.run.reason) {
             (Verdict::Invalid, Some(reason)) => format!("  INVALID: {reason}"),
             _ => String::new(),

@@ -24,7 +24,8 @@ pub enum Transport {
 }
 
 impl Transport {
-    const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Unix, Self::Unixgram];
+    /// Every transport.
+    pub const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Unix, Self::Unixgram];
 
     /// The scheme of its URLs.
     #[must_use]

@@ -14,7 +14,7 @@ use crate::threshold::{Checked, Threshold};
 #[derive(Args)]
 pub(super) struct Judging {
     /// What a run must keep, such as 'loss_ratio<=0.01%' or 'latency.p99<5ms'; may be given again. Without any nothing may be
-    /// lost, doubled or changed.
+    /// lost, doubled or changed; for a report, the verdict that a run has stands.
     #[arg(long = "threshold", value_name = "FIGURE OP VALUE")]
     pub(super) thresholds: Vec<Threshold>,
     /// An older run of the same plan that no run may be worse than.

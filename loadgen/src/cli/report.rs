@@ -65,9 +65,7 @@ pub(super) fn execute(command: &ReportArguments) -> Result<u8, (u8, String)> {
         } else if runs.is_empty() {
             return Err(unusable("it has no runs, and only --format html shows what else it has".into()));
         }
-        if document.is_judged() || !judges.thresholds.is_empty() || judges.baseline.is_some() {
-            counting.extend(runs.iter().map(|run| run.verdict));
-        }
+        counting.extend(runs.iter().filter(|run| run.counts).map(|run| run.verdict));
         judged.extend(runs);
     }
     let verdict = worst(&counting);
@@ -95,14 +93,16 @@ impl ReportArguments {
 
 /// The runs of a document, each judged.
 fn judge(document: &Document, judges: &Judges) -> Result<Vec<Judged>, (u8, String)> {
+    let counts = document.is_judged() || !judges.thresholds.is_empty() || judges.baseline.is_some();
     let judge = |member: Member<'_>| {
-        Judged::new(&member.name, member.run, &judges.thresholds, judges.baseline.as_ref())
-            .map_err(|error| (USAGE, format!("{}: {error}", member.name)))
+        let judged = Judged::new(&member.name, member.run, &judges.thresholds, judges.baseline.as_ref())
+            .map_err(|error| (USAGE, format!("{}: {error}", member.name)))?;
+        Ok(Judged { counts, ..judged })
     };
     document.members().into_iter().map(judge).collect()
 }
 
 /// A run that says nothing weighs more than one that says something bad; `None` where there is no run.
 fn worst(verdicts: &[Verdict]) -> Option<Verdict> {
-    [Verdict::Invalid, Verdict::Fail, Verdict::Pass].into_iter().find(|verdict| verdicts.contains(verdict))
+    Verdict::ALL.into_iter().rev().find(|verdict| verdicts.contains(verdict))
 }

@@ -46,7 +46,7 @@ pub struct Page {
     runs: Vec<(String, Vec<Drawn>)>,
     sweeps: Vec<(String, Sweep)>,
     searches: Vec<(String, Search)>,
-    /// Runs of sweeps, for what is said of plan and machine.
+    /// Runs of sweeps, of one target each.
     steps: Vec<(String, Vec<Drawn>)>,
     /// Each command, with the files that it made.
     commands: Vec<(String, Vec<String>)>,
@@ -65,18 +65,16 @@ impl Page {
             None => self.commands.push((command, vec![file()])),
         }
         self.record.add(document);
-        let members = document.members();
-        let drawn: Vec<_> =
-            members.iter().zip(judged).map(|(member, judged)| (member.target, Drawn::new(member, judged))).collect();
+        let mut runs = BTreeMap::<_, Vec<_>>::new();
+        for (member, judged) in document.members().iter().zip(judged) {
+            runs.entry(member.target).or_default().push(Drawn::new(member, judged));
+        }
+        let runs = runs.into_values().map(|runs| (file(), runs));
         match document.kind {
-            Kind::Run | Kind::Compare => {
-                let mut runs = BTreeMap::<_, Vec<_>>::new();
-                drawn.into_iter().for_each(|(target, run)| runs.entry(target).or_default().push(run));
-                self.runs.extend(runs.into_values().map(|runs| (file(), runs)));
-            }
+            Kind::Run | Kind::Compare => self.runs.extend(runs),
             Kind::Sweep => {
                 self.sweeps.push((file(), Sweep::new(document, judged)));
-                self.steps.extend(drawn.into_iter().take(1).map(|(_, run)| (file(), vec![run])));
+                self.steps.extend(runs);
             }
             Kind::Search => self.searches.push((file(), Search::new(document))),
         }
@@ -86,6 +84,8 @@ impl Page {
     #[must_use]
     pub fn render(&self, verdict: Option<Verdict>) -> String {
         let groups = named(self.runs.clone());
+        let steps = self.steps.iter().filter(|(_, runs)| runs.iter().all(|run| run.judged.counts));
+        let judged = named(self.runs.iter().chain(steps).cloned().collect());
         let shown = &groups[..groups.len().min(SHOWN_MAX)];
         let targets = groups.iter().map(|group| group.typical().target.as_str());
         let swept = self.sweeps.iter().flat_map(|(_, sweep)| sweep.urls.iter().map(String::as_str));
@@ -104,17 +104,17 @@ impl Page {
         let found = self.sweeps.iter().map(|(_, sweep)| sweep.sentence());
         let found = found.chain(self.searches.iter().filter_map(|(_, search)| search.sentence.clone()));
         let searches = || self.searches.iter().map(|(_, search)| search);
-        html.push_str(&banner(verdict, &groups, found));
+        html.push_str(&banner(verdict, &groups, &judged, found));
         html.push_str(&headlines(shown, searches()));
         if groups.iter().map(|group| group.runs.len()).sum::<usize>() > 1 {
             push_section(&mut html, "Side by side", key(shown) + &tables::side_by_side(&groups));
         }
         push_figures(&mut html, self.figures(shown));
-        let steps = self.sweeps.iter().map(|(file, sweep)| (format!("Step by step: {}", escape(file)), sweep.table()));
+        let rates = self.sweeps.iter().map(|(file, sweep)| (format!("Step by step: {}", escape(file)), sweep.table()));
         let goals = self.searches.iter().map(|(file, search)| (format!("The limit: {}", escape(file)), search.table()));
-        steps.chain(goals).for_each(|(heading, table)| push_section(&mut html, &heading, table));
-        push_section(&mut html, "Thresholds", tables::thresholds(&groups));
-        push_section(&mut html, "Beside the baseline", tables::changes(&groups));
+        rates.chain(goals).for_each(|(heading, table)| push_section(&mut html, &heading, table));
+        push_section(&mut html, "Thresholds", tables::thresholds(&judged));
+        push_section(&mut html, "Beside the baseline", tables::changes(&judged));
         if !shown.is_empty() {
             push_section(&mut html, "All figures", tables::all_figures(shown));
         }

@@ -34,6 +34,9 @@ pub struct Judged {
     pub places: Vec<Ended>,
     /// What it was: `run`, `version`, `target`, `started`, `command`, and by their paths `plan.` and `environment.`.
     pub facts: BTreeMap<String, String>,
+    /// Whether its verdict is one on the collector. The steps of a sweep are meant to lose, unless they are judged by what was
+    /// asked now.
+    pub counts: bool,
 }
 
 /// Messages that ended in one place.
@@ -108,6 +111,7 @@ impl Judged {
             figures: FIGURES.iter().map(|figure| figure.value(run)).collect(),
             places,
             facts: facts(run),
+            counts: true,
         })
     }
 

@@ -7,7 +7,8 @@ use super::judged::Judged;
 /// One case.
 struct Case {
     name: String,
-    /// The kind of what went wrong, and what it was: `failure` where the run was judged, `error` where it could not be.
+    /// The kind of what went wrong, and what it was: `failure` where the run was judged, `error` where it could not be, `skipped`
+    /// where it was not to be.
     wrong: Option<(&'static str, String)>,
 }
 
@@ -29,6 +30,7 @@ fn cases(run: &Judged) -> Vec<Case> {
         let reason = || reason.clone().unwrap_or_else(|| "no reason is told".into());
         let wrong = match verdict {
             Verdict::Pass => None,
+            _ if !run.counts => Some(("skipped", reason())),
             Verdict::Fail => Some(("failure", reason())),
             Verdict::Invalid => Some(("error", reason())),
         };
@@ -49,8 +51,9 @@ fn cases(run: &Judged) -> Vec<Case> {
 /// The attributes that count cases.
 fn totals<'a>(cases: impl Iterator<Item = &'a Case> + Clone) -> String {
     let wrong = |kind| cases.clone().filter(|case| case.wrong.as_ref().is_some_and(|(is, _)| *is == kind)).count();
-    let (tests, failures, errors) = (cases.clone().count(), wrong("failure"), wrong("error"));
-    format!(" tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\"")
+    let (tests, failures, errors, skipped) =
+        (cases.clone().count(), wrong("failure"), wrong("error"), wrong("skipped"));
+    format!(" tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" skipped=\"{skipped}\"")
 }
 
 fn push_suite(text: &mut String, run: &Judged, cases: &[Case]) {

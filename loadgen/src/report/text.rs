@@ -4,11 +4,11 @@ use std::fmt::Write;
 
 use super::{Report, Verdict};
 use crate::baseline::Change;
-use crate::figures::Figure;
+use crate::figures::{Figure, figures};
 use crate::ledger::Place;
 
 /// Figures that are told, if they were measured.
-const TOLD: [&str; 12] = [
+const TOLD: [&Figure; 12] = figures([
     "duplicates",
     "reordered",
     "corrupted",
@@ -21,7 +21,7 @@ const TOLD: [&str; 12] = [
     "sender_cpu_ns_per_message",
     "collector.cpu_ns_per_message",
     "collector.rss_bytes",
-];
+]);
 
 /// Time that a hypervisor takes away is told from this share of the run on.
 const STOLEN_SHARE_TOLD: f64 = 0.01;
@@ -54,7 +54,7 @@ pub fn summary(report: &Report, regressions: &[Change]) -> String {
         );
     }
     let json = serde_json::json!(report);
-    for figure in TOLD.iter().filter_map(|name| Figure::named(name).ok()) {
+    for figure in TOLD {
         if let Some(value) = figure.value(&json) {
             let _ = writeln!(text, "  {:<30}{:>14}", figure.name, figure.show(Some(value)));
         }

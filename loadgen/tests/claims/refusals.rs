@@ -52,7 +52,7 @@ fn bad_usage_is_told_with_exit_code_2() {
 
 #[test]
 fn every_command_has_a_manual_page_and_shells_can_complete_it() {
-    for command in ["run", "compare", "replay", "sink", "verify", "report", "probe"] {
+    for command in ["run", "compare", "search", "sweep", "replay", "sink", "verify", "report", "probe"] {
         let output = loadgen(&["man", command]);
         assert!(output.status.success() && text(&output.stdout).contains(&format!(".TH loadgen-{command} ")));
         assert!(text(&loadgen(&["completions", "bash"]).stdout).contains(command));

@@ -216,8 +216,72 @@ fn steps_of_a_sweep_are_meant_to_lose_and_a_search_has_no_runs() {
         (Some(4), 19),
         "its steps are judged when asked"
     );
+    let suites = report(&directory, &[&sweep, "--format", "junit"]);
+    let suites = (suites.status.code(), text(&suites.stdout));
+    let head = "<testsuites name=\"loadgen\" tests=\"18\" failures=\"0\" errors=\"0\" skipped=\"5\">";
+    assert!(
+        suites.0 == Some(0) && suites.1.contains(head),
+        "a test service sees no failure where there is none: {suites:?}"
+    );
     let search = report(&directory, &[&format!("{inputs}/search.json")]);
     assert!(search.status.code() == Some(2) && text(&search.stderr).contains("only --format html shows"), "{search:?}");
+}
+
+#[test]
+fn a_page_tells_of_what_was_asked_of_the_steps_of_a_sweep_and_what_their_plans_were() {
+    let sweep = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/pages/sweep.json");
+    let mut sweep: Value = serde_json::from_str(&fs::read_to_string(sweep).unwrap()).unwrap();
+    for turn in sweep["runs"].as_array_mut().unwrap() {
+        turn["run"]["plan"]["rate"] = turn["rate"].clone();
+    }
+    let directory = runs(&[("sweep.json", sweep)]);
+    let plain = text(&report(&directory, &["sweep.json", "--format", "html"]).stdout);
+    assert!(!plain.contains("<h2>Thresholds</h2>") && !plain.contains("class=\"reason\""), "nothing was asked");
+    assert!(plain.contains(">6200 .. 93000</td>"), "the plan of every step: {plain}");
+    let asked = report(&directory, &["sweep.json", "--format", "html", "--threshold", "latency.max<1us"]);
+    let asked = text(&asked.stdout);
+    assert!(asked.contains("<h2>Thresholds</h2>") && asked.contains("<strong>breached</strong> by"), "{asked}");
+}
+
+#[test]
+fn the_banner_tells_why_of_each_run_that_decides_though_another_is_shown() {
+    let mut why = failed();
+    (why["reason"], why["ledger"]["sentence"]) = (json!("doubled <2>"), json!("1 was doubled"));
+    let turns: Vec<_> = [passed(), passed(), passed(), why].map(|run| json!({"target": 0, "run": run})).to_vec();
+    let compare = json!({"schema": "loadgen.compare/1", "targets": ["udp://127.0.0.1:5514"], "runs": turns});
+    let directory = runs(&[("compare.json", compare)]);
+    let html = text(&report(&directory, &["compare.json", "--format", "html"]).stdout);
+    let (_, banner) = html.split_once("<p class=\"word\">FAIL</p>").unwrap();
+    let (banner, _) = banner.split_once("</section>").unwrap();
+    assert!(banner.contains("<p class=\"reason\">compare.json#4: doubled &lt;2&gt;</p>"), "{banner}");
+}
+
+#[test]
+fn what_nobody_looked_for_is_not_called_stored() {
+    let mut counted = passed();
+    for name in ["stored", "lost", "loss_ratio"] {
+        counted[name] = Value::Null;
+    }
+    let directory = runs(&[("checked.json", passed()), ("counted.json", counted)]);
+    for (file, word) in [("checked.json", "stored"), ("counted.json", "received")] {
+        let html = text(&report(&directory, &[file, "--format", "html"]).stdout);
+        assert!(html.contains(&format!("<dt>{word}</dt><dd>2,000,000</dd>")), "{file}: {html}");
+    }
+}
+
+#[test]
+fn what_a_link_leads_to_is_written_be_it_a_file_or_none() {
+    let directory = runs(&[("pass.json", passed()), ("old.md", json!({}))]);
+    let path = |name: &str| directory.path().join(name);
+    std::os::unix::fs::symlink("old.md", path("link.md")).unwrap();
+    std::os::unix::fs::symlink("/dev/stdout", path("pipe.md")).unwrap();
+    let written = report(&directory, &["pass.json", "-o", "link.md"]);
+    assert_eq!((written.status.code(), written.stdout.len()), (Some(0), 0), "{written:?}");
+    let kept = fs::read_to_string(path("old.md")).unwrap();
+    assert!(path("link.md").is_symlink() && kept.starts_with("# loadgen report\n"), "{kept}");
+    let piped = report(&directory, &["pass.json", "-o", "pipe.md"]);
+    assert_eq!((piped.status.code(), text(&piped.stdout)), (Some(0), kept));
+    assert!(path("pipe.md").is_symlink() && !path("pipe.md.partial").exists());
 }
 
 #[test]

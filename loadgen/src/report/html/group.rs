@@ -3,6 +3,7 @@
 use super::drawn::Drawn;
 use super::svg::STYLES;
 use crate::report::Verdict;
+use crate::target::Transport;
 
 /// Groups that figures show, at most; tables show all.
 pub(super) const SHOWN_MAX: usize = STYLES;
@@ -64,15 +65,15 @@ pub(super) fn names(targets: &[String]) -> Vec<String> {
     let transports: Vec<_> = targets.iter().map(|target| transport(target)).collect();
     let is_told = |at: usize| transports[at].is_some() && !transports[..at].contains(&transports[at]);
     let by_transport = (0..targets.len()).all(is_told);
-    let name = |at: usize| transports[at].filter(|_| by_transport).map_or_else(|| letter(at), str::to_owned);
+    let name = |at: usize| transports[at].clone().filter(|_| by_transport).unwrap_or_else(|| letter(at));
     (0..targets.len()).map(name).collect()
 }
 
 /// The name of a target's transport; another is nobody's.
-fn transport(target: &str) -> Option<&'static str> {
+fn transport(target: &str) -> Option<String> {
     let (scheme, _) = target.split_once("://")?;
-    let known = [("udp", "UDP"), ("tcp", "TCP"), ("tls", "TLS"), ("unix", "unix"), ("unixgram", "unixgram")];
-    known.into_iter().find(|(is, _)| *is == scheme).map(|(_, name)| name)
+    let known = Transport::ALL.into_iter().find(|known| known.name() == scheme)?;
+    Some(if known.is_local() { known.name().to_owned() } else { known.name().to_uppercase() })
 }
 
 /// A to Z, then numbers from 27.

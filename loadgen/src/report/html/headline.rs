@@ -9,13 +9,23 @@ use super::markup::escape;
 use super::tables;
 use super::trials::Search;
 use crate::report::Verdict;
+use crate::report::judged::Judged;
 use crate::view::wording::{count, share};
+
+/// Runs of which the banner tells why they stand as the whole does, at most, beside those that are shown.
+const REASONS_MAX: usize = 6;
 
 /// Targets that have room in a title.
 const TITLE_TARGETS_MAX: usize = 3;
 
-/// The verdict, with a sentence or two about each group, and those that sweeps and searches `found`.
-pub(super) fn banner(verdict: Option<Verdict>, groups: &[Group], found: impl Iterator<Item = String>) -> String {
+/// The verdict, with a sentence or two about each group, why others that were `judged` stand as the whole does, and what sweeps and
+/// searches `found`.
+pub(super) fn banner(
+    verdict: Option<Verdict>,
+    groups: &[Group],
+    judged: &[Group],
+    found: impl Iterator<Item = String>,
+) -> String {
     let (class, word) = match verdict {
         Some(Verdict::Pass) => ("pass", "PASS"),
         Some(Verdict::Fail) => ("fail", "FAIL"),
@@ -25,7 +35,7 @@ pub(super) fn banner(verdict: Option<Verdict>, groups: &[Group], found: impl Ite
     let all = (groups.len() > SHOWN_MAX).then(|| tally(groups));
     let each = groups.iter().take(SHOWN_MAX).flat_map(|group| sentences(group, groups.len() > 1));
     let found = found.map(|told| format!("<p>{}</p>", escape(&told)));
-    let told: Vec<_> = all.into_iter().chain(each).chain(found).collect();
+    let told: Vec<_> = all.into_iter().chain(each).chain(reasons(verdict, groups, judged)).chain(found).collect();
     format!(
         "<section class=\"verdict {class}\">\n<p class=\"word\">{word}</p>\n<div>{}</div>\n</section>\n",
         told.join("\n")
@@ -80,14 +90,31 @@ fn sentences(group: &Group, is_named: bool) -> Vec<String> {
         .collect()
 }
 
+/// Why runs of which no sentence is shown have the `verdict` of the whole.
+fn reasons(verdict: Option<Verdict>, groups: &[Group], judged: &[Group]) -> Vec<String> {
+    let shown: Vec<_> = groups.iter().take(SHOWN_MAX).map(|group| &group.typical().judged.file).collect();
+    let runs = judged.iter().flat_map(|group| &group.runs).map(|run| &run.judged);
+    let others = runs.filter(|run| Some(run.verdict) == verdict && !shown.contains(&&run.file));
+    let reason = |run: &Judged| {
+        let reason = run.reason.as_ref()?;
+        Some(format!("<p class=\"reason\">{}: {}</p>", escape(&run.file), escape(reason)))
+    };
+    let mut told: Vec<_> = others.filter_map(reason).collect();
+    if told.len() > REASONS_MAX {
+        let more = told.len() - REASONS_MAX;
+        told.truncate(REASONS_MAX);
+        told.push(format!("<p class=\"reason\">and {more} more</p>"));
+    }
+    told
+}
+
 /// How many runs stand how.
 fn tally(groups: &[Group]) -> String {
-    let runs = || groups.iter().flat_map(|group| &group.runs);
-    let number = |verdict| runs().filter(|run| run.judged.verdict == verdict).count();
-    let [passed, failed, invalid] = [Verdict::Pass, Verdict::Fail, Verdict::Invalid].map(number);
+    let runs: Vec<_> = groups.iter().flat_map(|group| &group.runs).map(|run| run.judged.verdict).collect();
     format!(
-        "<p>Of {} runs {passed} passed, {failed} failed, and {invalid} are invalid. Figures and sentences are of the first {SHOWN_MAX}.</p>",
-        runs().count()
+        "<p>{} runs: {}. Figures and sentences are of the first {SHOWN_MAX}.</p>",
+        runs.len(),
+        Verdict::tally(&runs)
     )
 }
 
@@ -103,13 +130,14 @@ fn card(group: &Group, is_named: bool) -> String {
     let of_offered = |value: f64| {
         median("offered").filter(|offered| *offered > 0.0).map(|offered| share((value / offered).min(1.0)))
     };
-    let kept = median("stored").or(median("received"));
+    let kept = median("stored").map(|stored| ("stored", stored));
+    let kept = kept.or(median("received").map(|received| ("received", received)));
     let lost = median("lost").or(median("counted_lost"));
     let ms = |value: f64| format!("{} ms", three(value));
     let us = |value: f64| format!("{} us", three(value / 1e3));
     let tiles = [
         lost.map(|lost| ("lost", whole(lost), of_offered(lost))),
-        kept.map(|kept| ("stored", whole(kept), of_offered(kept))),
+        kept.map(|(what, kept)| (what, whole(kept), of_offered(kept))),
         median("achieved_rate").map(|rate| ("messages a second", whole(rate), None)),
         median("latency.p99")
             .map(|p99| ("99 of 100 within", ms(p99), median("latency.max").map(|max| format!("longest {}", ms(max))))),

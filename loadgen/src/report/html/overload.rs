@@ -9,14 +9,14 @@ use super::group::{SHOWN_MAX, names};
 use super::markup::{escape, table};
 use super::svg::Svg;
 use super::thin::Point;
-use crate::figures::{Figure as Measure, Unit};
+use crate::figures::{Figure as Measure, Unit, figures};
 use crate::report::Verdict;
 use crate::report::document::{Document, Member};
 use crate::report::judged::Judged;
 use crate::view::wording::{rate, share};
 
 /// Columns of the table beside target, rate and verdict.
-const MEASURES: [&str; 2] = ["achieved_rate", "latency.p99"];
+const MEASURES: [&Measure; 2] = figures(["achieved_rate", "latency.p99"]);
 
 /// A sweep, as it is drawn: at most [`SHOWN_MAX`] targets.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,13 +129,13 @@ fn lost(judged: &Judged) -> Option<(f64, f64)> {
 }
 
 fn row(name: &str, asked: Option<f64>, judged: &Judged) -> Vec<String> {
-    let [achieved, late] = MEASURES
-        .map(|name| Measure::named(name).map_or_else(|_| "-".into(), |figure| figure.show(judged.figure(name))));
+    let [achieved, late] = MEASURES.map(|figure| figure.show(judged.figure(figure.name)));
     let (lost, ratio) = lost(judged).unzip();
     let [lost, ratio] = [(Unit::Count, lost), (Unit::Share, ratio)]
         .map(|(unit, value)| value.map_or_else(|| "-".into(), |value| unit.show(value)));
     let asked = asked.map_or_else(|| "-".into(), rate);
-    let reason = if judged.verdict == Verdict::Invalid { judged.reason.as_deref().unwrap_or_default() } else { "" };
+    let is_told = judged.counts || judged.verdict == Verdict::Invalid;
+    let reason = judged.reason.as_deref().filter(|_| is_told).unwrap_or_default();
     let mut row = vec![escape(name), asked, judged.verdict.to_string()];
     row.extend([achieved, lost, ratio, late]);
     row.push(escape(reason));

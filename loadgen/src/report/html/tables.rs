@@ -7,10 +7,11 @@ use super::figure::sample;
 use super::group::{Group, SHOWN_MAX};
 use super::markup::{escape, table};
 use crate::compare::{cell, spread};
-use crate::figures::{FIGURES, Figure, Unit};
+use crate::figures::{FIGURES, Figure, Unit, figures};
+use crate::report::Verdict;
 
 /// What is told of runs before the figures.
-const KEY: [&str; 12] = [
+const KEY: [&Figure; 12] = figures([
     "offered",
     "achieved_rate",
     "lost",
@@ -23,7 +24,7 @@ const KEY: [&str; 12] = [
     "latency_synced.p99",
     "sender_cpu_ns_per_message",
     "collector.cpu_ns_per_message",
-];
+]);
 
 /// Settings that are told, at most; a run has about 25.
 const SETTINGS_MAX: usize = 100;
@@ -39,14 +40,13 @@ fn heads(groups: &[Group]) -> Vec<String> {
 
 /// What is told first: a column for each group, or a row where they are many.
 pub(super) fn side_by_side(groups: &[Group]) -> String {
-    let at: Vec<_> = KEY.iter().filter_map(|name| FIGURES.iter().position(|figure| figure.name == *name)).collect();
     if groups.len() <= SHOWN_MAX {
-        return columns(groups, &at);
+        return columns(groups, KEY);
     }
-    let head = ["", "verdict"].into_iter().chain(at.iter().map(|at| FIGURES[*at].name));
+    let head = ["", "verdict"].into_iter().chain(KEY.map(|figure| figure.name));
     let row = |group: &Group| {
         let mut row = vec![format!("{} {}", escape(&group.name), escape(&group.words)), verdicts(group)];
-        row.extend(at.iter().map(|at| median(group, *at)));
+        row.extend(KEY.map(|figure| median(group, figure)));
         row
     };
     table(&head.map(str::to_owned).collect::<Vec<_>>(), &groups.iter().map(row).collect::<Vec<_>>())
@@ -54,16 +54,17 @@ pub(super) fn side_by_side(groups: &[Group]) -> String {
 
 /// Every figure that any of some groups has.
 pub(super) fn all_figures(groups: &[Group]) -> String {
-    columns(groups, &(0..FIGURES.len()).collect::<Vec<_>>())
+    columns(groups, FIGURES)
 }
 
 /// Verdicts and figures, a row each.
-fn columns(groups: &[Group], figures: &[usize]) -> String {
+fn columns(groups: &[Group], figures: impl IntoIterator<Item = &'static Figure>) -> String {
     let mut rows = vec![std::iter::once("verdict".to_owned()).chain(groups.iter().map(verdicts)).collect::<Vec<_>>()];
-    let is_known = |at: usize| groups.iter().any(|group| group.runs.iter().any(|run| run.judged.figures[at].is_some()));
-    rows.extend(figures.iter().filter(|at| is_known(**at)).map(|at| {
-        let medians = groups.iter().map(|group| median(group, *at));
-        std::iter::once(breakable(FIGURES[*at].name)).chain(medians).collect()
+    let runs = || groups.iter().flat_map(|group| &group.runs);
+    let known = figures.into_iter().filter(|figure| runs().any(|run| run.figure(figure.name).is_some()));
+    rows.extend(known.map(|figure| {
+        let medians = groups.iter().map(|group| median(group, figure));
+        std::iter::once(breakable(figure.name)).chain(medians).collect()
     }));
     table(&heads(groups), &rows)
 }
@@ -74,23 +75,14 @@ fn breakable(name: &str) -> String {
 }
 
 /// The median of a figure, with least and most where runs differ.
-fn median(group: &Group, at: usize) -> String {
-    cell(&FIGURES[at], spread(group.telling().iter().filter_map(|run| run.judged.figures[at]).collect()))
+fn median(group: &Group, figure: &Figure) -> String {
+    cell(figure, spread(group.telling().iter().filter_map(|run| run.figure(figure.name)).collect()))
 }
 
 /// How the runs of a group stand: one verdict, or how many there are of each.
 fn verdicts(group: &Group) -> String {
-    let all: Vec<_> = group.runs.iter().map(|run| run.judged.verdict.to_string()).collect();
-    let count = |verdict: &str| all.iter().filter(|is| *is == verdict).count();
-    let told = ["pass", "fail", "invalid"]
-        .into_iter()
-        .map(|verdict| (count(verdict), verdict))
-        .filter(|(count, _)| *count > 0);
-    if all.len() == 1 {
-        all.concat()
-    } else {
-        told.map(|(count, verdict)| format!("{count} {verdict}")).collect::<Vec<_>>().join(", ")
-    }
+    let all: Vec<_> = group.runs.iter().map(|run| run.judged.verdict).collect();
+    if let [one] = all[..] { one.to_string() } else { Verdict::tally(&all) }
 }
 
 /// What was demanded, and what became of it in each group; empty if nothing was. Where groups are many, only what was breached.
@@ -155,22 +147,34 @@ pub(super) fn changes(groups: &[Group]) -> String {
     if rows.is_empty() { String::new() } else { table(&head, &rows) }
 }
 
-/// Plan, versions and machine of the typical runs; where groups are many, what all have in common.
+/// Plan, versions and machine of the groups; where these are many, what all have in common.
 pub(super) fn settings(groups: &[Group]) -> String {
     let names: BTreeSet<_> = groups.iter().flat_map(|group| group.typical().judged.facts.keys()).collect();
     let names = names.into_iter().filter(|name| *name != "command").take(SETTINGS_MAX);
-    let facts =
-        |name: &str| groups.iter().map(|group| group.typical().judged.fact(name).unwrap_or("-")).collect::<Vec<_>>();
+    let facts = |name: &str| groups.iter().map(|group| fact(group, name)).collect::<Vec<_>>();
     if groups.len() > SHOWN_MAX {
         let common = |name: &String| {
             let facts = facts(name);
             let different: BTreeSet<_> = facts.iter().collect();
             let told =
-                if different.len() == 1 { escape(facts[0]) } else { format!("{} different ones", different.len()) };
+                if different.len() == 1 { escape(&facts[0]) } else { format!("{} different ones", different.len()) };
             vec![breakable(name), told]
         };
         return table(&[String::new(), "all runs".into()], &names.map(common).collect::<Vec<_>>());
     }
-    let row = |name: &String| [vec![breakable(name)], facts(name).into_iter().map(escape).collect()].concat();
+    let row = |name: &String| [vec![breakable(name)], facts(name).iter().map(|fact| escape(fact)).collect()].concat();
     table(&heads(groups), &names.map(row).collect::<Vec<_>>())
+}
+
+/// A fact of the typical run; of plans that differ, as those of a sweep do, least and most, or how many there are.
+fn fact(group: &Group, name: &str) -> String {
+    let all: BTreeSet<_> = group.runs.iter().filter_map(|run| run.judged.fact(name)).collect();
+    if all.len() < 2 || !name.starts_with("plan.") {
+        return group.typical().judged.fact(name).unwrap_or("-").to_owned();
+    }
+    let numbers: Option<Vec<f64>> = all.iter().map(|fact| fact.parse().ok()).collect();
+    match numbers.and_then(spread) {
+        Some([least, _, most]) => format!("{least} .. {most}"),
+        None => format!("{} different ones", all.len()),
+    }
 }
