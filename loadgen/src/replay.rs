@@ -255,6 +255,25 @@ impl Recording {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// Makes sure that no message holds what ends one on a stream of lines: an LF, or, as some senders of syslog end with it, a NUL
+    /// before its last byte. `all_have_pri` says whether they could be counted instead.
+    ///
+    /// # Errors
+    /// What holds one of them, and what to do.
+    pub fn must_be_lines(&self, all_have_pri: bool) -> Result<(), String> {
+        let is_cut = |message: &[u8]| {
+            memchr::memchr2(b'\n', 0, message).is_some_and(|at| message[at] == b'\n' || at + 1 < message.len())
+        };
+        if !self.messages().any(|(message, _)| is_cut(message)) {
+            return Ok(());
+        }
+        let instead = if all_have_pri { "use --framing octet" } else { "send them over udp" };
+        Err(format!(
+            "{}: a message holds a line end or a NUL, at which a stream of lines would cut it: {instead}",
+            self.name
+        ))
+    }
 }
 
 /// What is in it, and what is not.

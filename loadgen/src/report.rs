@@ -344,10 +344,12 @@ pub fn broken_plan(plan: &Plan, sent: u64, elapsed_seconds: f64, sending: &Sendi
     ))
 }
 
-/// The name of an error, as in errno(3).
+/// The name of an error, as in errno(3); `broken` for what is none: a collector that took nothing in time, an alert of TLS.
 fn error_name(errno: i32) -> String {
-    const NAMES: [(i32, &str); 15] = [
+    const NAMES: [(i32, &str); 18] = [
+        (0, "broken"),
         (1, "EPERM"),
+        (5, "EIO"),
         (11, "EAGAIN"),
         (13, "EACCES"),
         (22, "EINVAL"),
@@ -359,6 +361,7 @@ fn error_name(errno: i32) -> String {
         (104, "ECONNRESET"),
         (105, "ENOBUFS"),
         (107, "ENOTCONN"),
+        (110, "ETIMEDOUT"),
         (111, "ECONNREFUSED"),
         (112, "EHOSTDOWN"),
         (113, "EHOSTUNREACH"),

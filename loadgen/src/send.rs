@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use logboom_udp::{SendBatch, queue_send_errors, take_send_error};
 
 use crate::icmp::Icmp;
+use crate::target::Transport;
 
 pub mod connection;
 pub mod queued;
@@ -47,6 +48,15 @@ pub enum Framing {
     Lf,
     /// Each begins with its length.
     Octet,
+}
+
+impl Framing {
+    /// What is usual on a stream of `transport`: with TLS each message begins with its length (RFC 5425 section 4.3), if all of them
+    /// begin with a PRI. Receivers know a count by the `<` behind it.
+    #[must_use]
+    pub fn usual(transport: Transport, all_have_pri: bool) -> Self {
+        if transport == Transport::Tls && all_have_pri { Self::Octet } else { Self::Lf }
+    }
 }
 
 /// What happens to a message that a stream does not take at once.
@@ -252,25 +262,34 @@ impl Flows {
                 Ok(())
             }
             Self::Unixgram { sockets, bytes, ends } => {
-                use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotConnected, Other};
-                let mut broken = None;
-                send_all(ends.len(), trouble, &mut skipped, |number, trouble| {
+                use io::ErrorKind::{
+                    BrokenPipe, ConnectionRefused, ConnectionReset, Interrupted, NotConnected, TimedOut, WouldBlock,
+                };
+                let (mut broken, count) = (None, ends.len());
+                send_all(count, trouble, &mut skipped, |number, trouble| {
                     let start = number.checked_sub(1).map_or(0, |before| ends[before]);
                     let before = Instant::now();
-                    let sent = sockets[flow].send(&bytes[start..ends[number]]).map_err(|error| match error.kind() {
-                        io::ErrorKind::WouldBlock => too_slow(),
-                        _ => error,
-                    });
+                    let sent = loop {
+                        match sockets[flow].send(&bytes[start..ends[number]]) {
+                            // With a timeout not even SA_RESTART goes on (signal(7)).
+                            Err(error) if error.kind() == Interrupted => {}
+                            sent => break sent,
+                        }
+                    };
                     trouble.note_wait(before.elapsed());
-                    if let Err(error) = &sent
-                        && matches!(
+                    let refused = sent.map(|_| 1).map_err(|error| {
+                        let error = if error.kind() == WouldBlock { too_slow(PATIENCE) } else { error };
+                        let ends_flow = matches!(
                             error.kind(),
-                            Other | ConnectionRefused | ConnectionReset | NotConnected | BrokenPipe
-                        )
-                    {
-                        broken.get_or_insert(io::Error::new(error.kind(), error.to_string()));
-                    }
-                    (sent.map(|_| 1).map_err(|error| (error, 1)), 0)
+                            TimedOut | ConnectionRefused | ConnectionReset | NotConnected | BrokenPipe
+                        );
+                        if !ends_flow {
+                            return (error, 1);
+                        }
+                        broken = Some(io::Error::new(error.kind(), error.to_string()));
+                        (error, count - number) // The rest would each wait as long.
+                    });
+                    (refused, 0)
                 });
                 bytes.clear();
                 ends.clear();
@@ -307,9 +326,10 @@ impl Flows {
             }
             Self::Unixgram { .. } => Ok(()),
             Self::Streams { streams, .. } => {
-                let finish = |stream: Stream| stream.finish(trouble);
+                let deadline = Instant::now() + PATIENCE;
+                let finish = |stream: Stream| stream.finish(trouble, deadline);
                 let written = streams.into_iter().map(finish).collect::<io::Result<Vec<_>>>()?;
-                written.into_iter().try_for_each(Connection::await_close)
+                written.into_iter().try_for_each(|connection| connection.await_close(deadline))
             }
         }
     }
@@ -329,11 +349,11 @@ impl Stream {
         }
     }
 
-    fn finish(self, trouble: &mut Trouble) -> io::Result<Connection> {
+    fn finish(self, trouble: &mut Trouble, deadline: Instant) -> io::Result<Connection> {
         let mut connection = match self {
             Self::Direct(connection) => connection,
             Self::Queued(mut queued) => {
-                let finished = queued.finish();
+                let finished = queued.finish(deadline);
                 trouble.writers_cpu += queued.cpu;
                 finished?
             }
@@ -426,6 +446,38 @@ mod tests {
         let (offered, trouble, skipped) = send(5, vec![(Ok(1), 0), (errno(90), 0), (Ok(1), 0), (errno(1), 0)]);
         assert_eq!((offered, skipped), (vec![0, 1, 3, 4], vec![1..3, 4..5]));
         assert_eq!((trouble.errors.clone(), trouble.unsent()), (BTreeMap::from([(90, 2), (1, 1)]), 3));
+    }
+
+    #[test]
+    fn a_collector_that_takes_no_datagrams_any_more_is_waited_for_once() {
+        const SHORT: Duration = Duration::from_millis(50);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let _collector = UnixDatagram::bind(&path).unwrap();
+        let mut flows = Flows::unixgram(&path, 1).unwrap();
+        let Flows::Unixgram { sockets, .. } = &flows else { unreachable!() };
+        sockets[0].set_write_timeout(Some(SHORT)).unwrap();
+        let (mut trouble, mut skipped) = (Trouble::default(), 0);
+        let error = loop {
+            (0..64).for_each(|_| flows.push(1, |out| out.push(b'x')));
+            if let Err(error) = flows.send(0, 64, &mut trouble, |range| skipped += range.len() as u64) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(
+            trouble.errors,
+            BTreeMap::from([(0, skipped)]),
+            "the rest of the group, which no error of errno(3) ended"
+        );
+        assert!(skipped > 1 && trouble.blocked < 10 * SHORT, "{skipped} in {:?}", trouble.blocked);
+    }
+
+    #[test]
+    fn messages_are_counted_on_tls_alone_and_only_if_receivers_know_counts() {
+        use Transport::{Tcp, Tls, Unix};
+        let usual = [Tcp, Tls, Unix].map(|transport| [true, false].map(|pri| Framing::usual(transport, pri)));
+        assert_eq!(usual, [[Framing::Lf; 2], [Framing::Octet, Framing::Lf], [Framing::Lf; 2]]);
     }
 
     #[test]

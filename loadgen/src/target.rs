@@ -1,7 +1,7 @@
 //! Where to send: `udp://HOST:PORT`, `tcp://HOST:PORT`, `tls://HOST:PORT`, `unix:///PATH`, `unixgram:///PATH`.
 
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -62,13 +62,18 @@ pub struct Target {
 }
 
 impl Target {
-    /// The first address of the host.
+    /// The first address of the host. One of IPv4 that is written as IPv6 (RFC 4291 section 2.5.5.2) is one of IPv4: only so
+    /// does a socket hear what ICMP says of it.
     ///
     /// # Errors
     /// What is wrong with it, in words.
     pub fn resolve(&self) -> Result<SocketAddr, String> {
         let mut addresses = self.place.to_socket_addrs().map_err(|error| error.to_string())?;
-        addresses.next().ok_or_else(|| "the host has no address".into())
+        let address = addresses.next().ok_or("the host has no address")?;
+        Ok(match address.ip().to_canonical() {
+            IpAddr::V4(ip) => (ip, address.port()).into(),
+            IpAddr::V6(_) => address,
+        })
     }
 
     /// The host without its port, an IPv6 address without its brackets.

@@ -12,7 +12,7 @@ use crate::run::{Order, THREADS_MAX};
 use crate::schedule::{DURATION_MAX, Profile, Schedule};
 use crate::send::Framing;
 use crate::tag::FLOWS_MAX;
-use crate::target::{Target, Transport};
+use crate::target::Target;
 use crate::values::{Rate, parse_count, parse_duration, parse_rate};
 use crate::view::Mode;
 
@@ -138,12 +138,10 @@ impl TrafficOptions {
             threads: usize::from(threads),
             cpus: sending.cpus()?,
             source: sending.source(),
-            framing: sending.framing.unwrap_or(match (target.transport, &self.format) {
-                // Receivers know a count by the `<` behind it, which these do not have.
-                (_, Format::Json | Format::Raw) => Framing::Lf,
-                (Transport::Tls, _) => Framing::Octet,
-                _ => Framing::Lf,
-            }),
+            framing: match sending.framing {
+                Some(framing) => framing,
+                None => Framing::usual(target.transport, self.format.has_pri().map_err(|error| error.to_string())?),
+            },
             overflow: sending.overflow,
             tls: sending.tls.clone(),
             gso: usize::from(sending.gso),

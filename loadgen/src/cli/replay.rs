@@ -17,7 +17,7 @@ use crate::run::Order;
 use crate::schedule::{DURATION_MAX, Profile, Recorded, Schedule, Speed};
 use crate::send::Framing;
 use crate::tag::{FLOWS_MAX, SEQUENCE_MAX, TAG_BYTES};
-use crate::target::{Target, Transport};
+use crate::target::Target;
 use crate::values::parse_duration;
 use crate::verify::VerifyError;
 use crate::view::Mode;
@@ -122,17 +122,10 @@ impl Replay {
         };
         let flows = self.flows.min(recording.sources());
         sending.check(target, flows)?;
-        let framing = sending.framing.unwrap_or(match target.transport {
-            // Receivers know a count by the `<` behind it.
-            Transport::Tls if recording.messages().all(|(message, _)| message.starts_with(b"<")) => Framing::Octet,
-            _ => Framing::Lf,
-        });
-        let has_line_ends = || recording.messages().any(|(message, _)| memchr::memchr(b'\n', message).is_some());
-        if target.transport.is_stream() && framing == Framing::Lf && has_line_ends() {
-            let name = recording.name();
-            return Err(format!(
-                "{name}: a message holds a line end, at which {target} would cut it: use --framing octet"
-            ));
+        let all_have_pri = recording.messages().all(|(message, _)| message.starts_with(b"<"));
+        let framing = sending.framing.unwrap_or(Framing::usual(target.transport, all_have_pri));
+        if target.transport.is_stream() && framing == Framing::Lf {
+            recording.must_be_lines(all_have_pri)?;
         }
         Ok(Order {
             schedule: Schedule::new(profile, None, duration, Some(count), 0)?,

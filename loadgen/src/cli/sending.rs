@@ -59,6 +59,9 @@ impl SendingOptions {
 
     /// Processors that the threads keep to.
     pub(super) fn cpus(&self) -> Result<Vec<usize>, String> {
+        if self.cpu.is_empty() {
+            return Ok(Vec::new());
+        }
         let allowed = logboom_udp::thread::allowed_cpus().map_err(|error| format!("--cpu: {error}"))?;
         match self.cpu.iter().find(|cpu| !allowed.contains(cpu)) {
             Some(cpu) => Err(format!("--cpu {cpu}: this process may use processors {allowed:?} only")),

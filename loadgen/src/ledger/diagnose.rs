@@ -196,6 +196,11 @@ fn sender_error(facts: &Facts<'_>, messages: u64) -> Diagnosis {
             "send at a lower --rate, or give the device a longer queue (`ip link set DEV txqueuelen N`)",
         ),
         "ECONNREFUSED" => ("met nobody who listens", "start the collector, or correct the address"),
+        "EINVAL" | "EIO" => (
+            "were refused by the kernel",
+            "leave --gso out: before Linux 6.11 it takes a device that makes checksums, and messages that fit the path's MTU",
+        ),
+        "broken" => ("were on a connection that broke", "look at the reason, and in the collector's log"),
         "EPIPE" | "ECONNRESET" => ("met a connection that the collector had closed", "look in its log for the reason"),
         _ => ("were refused by the kernel", "look the error up in errno(3)"),
     };
@@ -469,7 +474,9 @@ mod tests {
             ("EPERM", ["were forbidden on this machine", "nft list ruleset"]),
             ("ENOBUFS", ["queue", "txqueuelen"]),
             ("EPIPE", ["connection that the collector had closed", "log"]),
-            ("EIO", ["were refused by the kernel (EIO)", "errno(3)"]),
+            ("EIO", ["were refused by the kernel (EIO)", "--gso"]),
+            ("broken", ["on a connection that broke", "reason"]),
+            ("ENETDOWN", ["were refused by the kernel (ENETDOWN)", "errno(3)"]),
         ] {
             says(found(900).with_error(errno, 100), &parts);
         }

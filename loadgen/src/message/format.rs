@@ -51,6 +51,15 @@ impl Format {
         }
     }
 
+    /// Whether each message begins with a PRI.
+    ///
+    /// # Errors
+    /// [`MessageError::Format`] when the file cannot be used.
+    pub fn has_pri(&self) -> Result<bool, MessageError> {
+        let lines = self.lines().map_err(|why| MessageError::Format { format: self.clone(), why })?;
+        Ok(lines.lines().all(|line| line.starts_with('<')))
+    }
+
     fn lines(&self) -> Result<Cow<'static, str>, String> {
         Ok(Cow::Borrowed(match self {
             Self::Rfc3164 => "<{pri}>{timestamp_rfc3164} {host} {app}[{pid}]: {tag} {text}",

@@ -108,6 +108,9 @@ impl<'c> Maker<'c> {
         }
         let limit = self.limits.corpus_bytes;
         let mut lines = read_at_most(path, limit as u64).map_err(refused)?;
+        if lines.is_empty() {
+            return Err(refused("the file is empty".into()));
+        }
         if lines.last() == Some(&b'\n') {
             lines.pop();
         }
@@ -141,8 +144,8 @@ mod tests {
 
     #[test]
     fn a_size_that_no_header_leaves_room_for_is_refused_and_one_among_larger_is_raised() {
-        for (sizes, asked) in [("40", "40"), ("10-61", "10-61"), ("mix:1:1,60:1", "mix:1:1,60:1")] {
-            let refused = make_within(&content("rfc3164", sizes), LIMITS).unwrap_err().to_string();
+        for asked in ["40", "10-61", "mix:1:1,60:1", "lognormal:50,0"] {
+            let refused = make_within(&content("rfc3164", asked), LIMITS).unwrap_err().to_string();
             let least = refused
                 .strip_prefix(&format!("--size {asked}: a message with its header and tag takes at least "))
                 .unwrap_or_else(|| panic!("{refused}"));

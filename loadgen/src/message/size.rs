@@ -44,6 +44,7 @@ impl Sizes {
         match &self.0 {
             Distribution::Fixed(bytes) => *bytes,
             Distribution::Uniform { max_bytes, .. } => *max_bytes,
+            Distribution::Lognormal { median_bytes, sigma: 0.0 } => *median_bytes,
             Distribution::Lognormal { .. } => MESSAGE_BYTES_MAX,
             Distribution::Mix(shares) => shares.things().max().unwrap_or_default(),
         }

@@ -2,11 +2,11 @@
 //! counted, instead of making the program wait.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use logboom_udp::clock::thread_cpu;
 
@@ -22,6 +22,8 @@ pub const QUEUED_MAX: u32 = 256;
 pub struct Queued {
     groups: Sender<Vec<u8>>,
     waiting_bytes: Arc<AtomicUsize>,
+    /// When the writer gives up what waits.
+    deadline: Arc<OnceLock<Instant>>,
     writer: Option<JoinHandle<(io::Result<Connection>, Duration)>>,
     /// Processor time of the writer, once it has ended.
     pub(super) cpu: Duration,
@@ -35,10 +37,11 @@ impl Queued {
     pub fn new(connection: Connection) -> io::Result<Self> {
         let (groups, queue) = channel();
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
-        let waiting = Arc::clone(&waiting_bytes);
-        let write = move || (write_all(connection, &queue, &waiting), thread_cpu());
+        let (waiting, deadline) = (Arc::clone(&waiting_bytes), Arc::new(OnceLock::new()));
+        let ends = Arc::clone(&deadline);
+        let write = move || (write_all(connection, &queue, &waiting, &ends), thread_cpu());
         let writer = std::thread::Builder::new().name("writer".into()).spawn(write)?;
-        Ok(Self { groups, waiting_bytes, writer: Some(writer), cpu: Duration::ZERO })
+        Ok(Self { groups, waiting_bytes, deadline, writer: Some(writer), cpu: Duration::ZERO })
     }
 
     /// Queues a group, if there is room; whether there was.
@@ -57,11 +60,12 @@ impl Queued {
         }
     }
 
-    /// Writes what waits, and gives the connection back.
+    /// Writes what waits, until `deadline`, and gives the connection back.
     ///
     /// # Errors
-    /// Why it broke.
-    pub fn finish(&mut self) -> io::Result<Connection> {
+    /// Why it broke, or that there is more.
+    pub fn finish(&mut self, deadline: Instant) -> io::Result<Connection> {
+        let _ = self.deadline.set(deadline);
         self.groups = channel().0; // The writer ends with its queue.
         self.end()
     }
@@ -78,8 +82,12 @@ fn write_all(
     mut connection: Connection,
     queue: &Receiver<Vec<u8>>,
     waiting_bytes: &AtomicUsize,
+    deadline: &OnceLock<Instant>,
 ) -> io::Result<Connection> {
     for group in queue {
+        if deadline.get().is_some_and(|deadline| Instant::now() > *deadline) {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the collector has not taken all that waited in time"));
+        }
         connection.write_all(&group)?;
         waiting_bytes.fetch_sub(group.len(), Ordering::Relaxed);
     }
@@ -91,6 +99,7 @@ mod tests {
     use std::io::Read;
     use std::net::TcpListener;
 
+    use super::super::connection::PATIENCE;
     use super::*;
 
     #[test]
@@ -112,8 +121,20 @@ mod tests {
             collector.read_to_end(&mut bytes).unwrap();
             bytes.len()
         });
-        queued.finish().unwrap().close_write().unwrap();
+        queued.finish(Instant::now() + PATIENCE).unwrap().close_write().unwrap();
         assert_eq!(reader.join().unwrap(), taken * group.len());
+    }
+
+    #[test]
+    fn what_waits_at_the_end_is_written_until_then_and_no_longer() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connection = Connection::tcp(listener.local_addr().unwrap(), None).unwrap();
+        let mut collector = listener.accept().unwrap().0;
+        let mut queued = Queued::new(connection).unwrap();
+        while queued.offer(&[b'x'; 100_000]).unwrap() {}
+        let reader = std::thread::spawn(move || collector.read_to_end(&mut Vec::new()));
+        assert_eq!(queued.finish(Instant::now()).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        reader.join().unwrap().unwrap();
     }
 
     #[test]

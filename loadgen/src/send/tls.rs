@@ -236,27 +236,27 @@ impl TlsStream {
         closed.map_err(|error| self.alert_or(error))
     }
 
-    /// Waits for the collector's close.
+    /// How long a read waits.
+    ///
+    /// # Errors
+    /// What setsockopt(2) says.
+    pub(super) fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
+        self.socket.set_read_timeout(Some(timeout))
+    }
+
+    /// Reads once; whether the collector has closed. Only alerts are looked at: a syslog receiver says nothing, so that one
+    /// that closes without close_notify has cut nothing short.
     ///
     /// # Errors
     /// What read(2) says, or the collector's alert.
-    pub(super) fn await_close(&mut self, timeout: Duration) -> io::Result<()> {
-        self.socket.set_read_timeout(Some(timeout))?;
-        self.read_to_close()
-    }
-
-    /// Only alerts are looked at: a syslog receiver says nothing, so that one that closes without close_notify has cut
-    /// nothing short.
-    fn read_to_close(&mut self) -> io::Result<()> {
-        while self.connection.read_tls(&mut self.socket)? > 0 {
-            let state = self.connection.process_new_packets().map_err(|error| io::Error::other(explain(&error)))?;
-            let received = &mut vec![0; state.plaintext_bytes_to_read()];
-            io::Read::read_exact(&mut self.connection.reader(), received)?;
-            if state.peer_has_closed() {
-                break;
-            }
+    pub(super) fn read_some(&mut self) -> io::Result<bool> {
+        if self.connection.read_tls(&mut self.socket)? == 0 {
+            return Ok(true);
         }
-        Ok(())
+        let state = self.connection.process_new_packets().map_err(|error| io::Error::other(explain(&error)))?;
+        let received = &mut vec![0; state.plaintext_bytes_to_read()];
+        io::Read::read_exact(&mut self.connection.reader(), received)?;
+        Ok(state.peer_has_closed())
     }
 
     /// The alert that the collector sent before it broke the connection, or else the `error` of the call that found it
@@ -265,9 +265,12 @@ impl TlsStream {
         if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) {
             return error; // Not broken: only slow.
         }
-        match self.read_to_close() {
-            Err(alert) if alert.raw_os_error().is_none() => alert,
-            _ => error,
+        loop {
+            match self.read_some() {
+                Ok(false) => {}
+                Err(alert) if alert.raw_os_error().is_none() => return alert,
+                Ok(true) | Err(_) => return error,
+            }
         }
     }
 
