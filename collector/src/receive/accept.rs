@@ -129,15 +129,16 @@ impl Acceptor {
         // After a stop no more than wait in the kernel.
         let mut left = LISTEN_BACKLOG;
         while left > 0 {
+            // Looked at each time, as who connects without end leaves no moment in which nobody waits.
+            if !stopped && *self.stop.borrow() {
+                stopped = true;
+                hear_what_came().await;
+            }
             left -= i32::from(stopped);
             let accepted = tokio::select! {
                 biased;
                 accepted = tokio::task::unconstrained(self.door.accept()) => accepted,
-                _ = self.stop.wait_for(|stop| *stop), if !stopped => {
-                    stopped = true;
-                    hear_what_came().await;
-                    continue;
-                }
+                Ok(_) = self.stop.wait_for(|stop| *stop), if !stopped => continue,
                 () = std::future::ready(()), if stopped => break,
             };
             match accepted {
