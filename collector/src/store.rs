@@ -148,6 +148,7 @@ impl Store {
             sync,
             room,
             unsynced: Arc::clone(&state.unsynced),
+            unwritten: Arc::default(),
             times,
         };
         let mut writers = Vec::new();
