@@ -1,6 +1,6 @@
 //! What was stored and what was lost, when and where: the ledger as the files tell it, long after their collector is gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
@@ -30,9 +30,16 @@ pub struct LedgerOfFiles {
     pub losses: Vec<LossSpan>,
     /// Losses of one place that are closer together than this stand in one span, ns.
     pub losses_joined_within_ns: u64,
-    /// Runs that ended without a shutdown: what they had in memory is lost and not counted.
+    /// Runs that left a file without its end: without a shutdown, so that what they had in memory is lost and not counted; or
+    /// after a failed sync of that file, and nothing is.
     pub broken_off: Vec<BrokenOff>,
+    /// Where in `losses` the last span of each kind stands.
+    #[serde(skip)]
+    last_of_kind: HashMap<Kind, usize>,
 }
+
+/// Place and detail of a loss.
+type Kind = (&'static str, Option<String>);
 
 /// Messages that were lost in one place, one after the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -51,7 +58,7 @@ pub struct LossSpan {
     pub messages: u64,
 }
 
-/// A run whose files another run had to seal.
+/// A run that left a file to another run to seal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BrokenOff {
     /// Receive time of the last message that it wrote, ns since the Unix epoch.
@@ -73,6 +80,7 @@ impl LedgerOfFiles {
             losses: Vec::new(),
             losses_joined_within_ns: SPAN_GAP_NS,
             broken_off: Vec::new(),
+            last_of_kind: HashMap::new(),
         }
     }
 
@@ -92,33 +100,31 @@ impl LedgerOfFiles {
             LossPlace::Refused | LossPlace::Malformed | LossPlace::WriteFailed => None,
         };
         let (from, to, place) = (block.received_min_ns, block.received_max_ns, loss.place.name());
-        join(
-            &mut self.losses,
-            LossSpan { from, to, place, detail, messages: loss.messages },
-            self.losses_joined_within_ns,
-        );
-        while self.losses.len() > SPANS_MAX {
-            self.losses_joined_within_ns *= 2;
+        self.join(LossSpan { from, to, place, detail, messages: loss.messages });
+        // Once it is all of time, there is one span for each kind, and no shorter list.
+        while self.losses.len() > SPANS_MAX && self.losses_joined_within_ns < u64::MAX {
+            self.losses_joined_within_ns = self.losses_joined_within_ns.saturating_mul(2);
+            self.last_of_kind.clear();
             for span in std::mem::take(&mut self.losses) {
-                join(&mut self.losses, span, self.losses_joined_within_ns);
+                self.join(span);
             }
         }
     }
-}
 
-/// Puts a span behind the others, or makes it part of the last one of its kind, if that is close.
-fn join(spans: &mut Vec<LossSpan>, span: LossSpan, gap_ns: u64) {
-    // Further back than the kinds there are, 8 severities and a few listeners, is none that is close.
-    const KINDS_MAX: usize = 64;
-    let is_close = |known: &&mut LossSpan| {
-        (known.place, &known.detail) == (span.place, &span.detail) && span.from <= known.to.saturating_add(gap_ns)
-    };
-    match spans.iter_mut().rev().take(KINDS_MAX).find(is_close) {
-        Some(known) => {
-            (known.from, known.to) = (known.from.min(span.from), known.to.max(span.to));
-            known.messages = known.messages.saturating_add(span.messages);
+    /// Puts a span behind the others, or makes it part of the last one of its kind, if that is close.
+    fn join(&mut self, span: LossSpan) {
+        let gap_ns = self.losses_joined_within_ns;
+        let last = self.last_of_kind.entry((span.place, span.detail.clone())).or_insert(self.losses.len());
+        match self.losses.get_mut(*last) {
+            Some(known) if span.from <= known.to.saturating_add(gap_ns) => {
+                (known.from, known.to) = (known.from.min(span.from), known.to.max(span.to));
+                known.messages = known.messages.saturating_add(span.messages);
+            }
+            _ => {
+                *last = self.losses.len();
+                self.losses.push(span);
+            }
         }
-        None => spans.push(span),
     }
 }
 
@@ -208,7 +214,8 @@ impl LedgerOfFiles {
             let last = local(*last_written, zone);
             let _ = writeln!(
                 text,
-                "run {run_id} ended without a shutdown after {last}: what it had in memory is lost, and not counted here"
+                "run {run_id} left a file without its end, last written at {last}: it ended without a shutdown, and what it \
+                 had in memory is lost and not counted here; or its log tells of a failed sync, and nothing is lost by that"
             );
         }
         text
@@ -251,6 +258,33 @@ mod tests {
         );
         assert!(lines.starts_with("stored 75\nlost   25  25.0000 %\n        7  shed: memory was used up"), "{lines}");
         assert!(lines.contains("       18  socket_buffer: the kernel's receive buffer was full"), "{lines}");
+    }
+
+    #[test]
+    fn losses_of_more_kinds_than_one_remembers_are_one_span_for_each() {
+        let mut ledger = LedgerOfFiles::new();
+        let files: Vec<Vec<String>> =
+            (0..2).map(|file| (0..150).map(|port| format!("udp://127.0.0.{file}:{port}")).collect()).collect();
+        // Many more than SPANS_MAX if they were not joined.
+        for second in 0..60 {
+            let at = second * 1_000_000_000;
+            let entry = BlockEntry { received_min_ns: at, received_max_ns: at, ..BlockEntry::default() };
+            for (listeners, detail) in files.iter().flat_map(|file| (0..150).map(move |detail| (file, detail))) {
+                ledger.add(&entry, &Loss { place: LossPlace::SocketBuffer, detail, messages: 1 }, listeners);
+            }
+        }
+        assert_eq!((ledger.losses.len(), ledger.losses_joined_within_ns), (300, SPAN_GAP_NS));
+        assert!(ledger.losses.iter().all(|span| span.messages == 60));
+    }
+
+    #[test]
+    fn more_kinds_than_spans_that_are_told_come_to_an_end() {
+        let mut ledger = LedgerOfFiles::new();
+        for number in 0..=SPANS_MAX {
+            let loss = Loss { place: LossPlace::SocketBuffer, detail: 0, messages: 1 };
+            ledger.add(&BlockEntry::default(), &loss, &[number.to_string()]);
+        }
+        assert_eq!(ledger.losses.len(), SPANS_MAX + 1);
     }
 
     #[test]
