@@ -17,10 +17,7 @@ use super::allow::AllowList;
 use super::connection::{Connection, Shared, hear_what_came};
 use super::connections::{Closed, OpenConnection};
 use super::tls::TlsSettings;
-use crate::bind::LISTEN_BACKLOG;
-
-/// Sleep after a failed accept, so that running out of file descriptors does not spin.
-const ACCEPT_SLEEP: Duration = Duration::from_millis(100);
+use crate::bind::{ACCEPT_SLEEP, LISTEN_BACKLOG};
 
 /// A connection of a sender that vanished is noticed after so long, without a limit on honest silence.
 const KEEPALIVE: Duration = Duration::from_secs(60);
