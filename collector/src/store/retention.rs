@@ -9,8 +9,10 @@ use std::time::{Duration, Instant, SystemTime};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use logboom_segment::{FileState, SegmentName};
 
+use super::StoreState;
 use super::recover::TORN_SUFFIX;
 use super::storage::{Storage, StoredFile};
+use super::usage::DirectoryUses;
 use super::volumes::Volumes;
 
 /// Time between looks whether something is to be deleted.
@@ -167,6 +169,7 @@ pub struct Retention {
     evict_when_full: bool,
     files: Arc<FileLock>,
     counts: Arc<RetentionCounts>,
+    uses: Arc<DirectoryUses>,
     asked: Receiver<Arc<dyn Storage>>,
 }
 
@@ -174,14 +177,14 @@ impl Retention {
     /// It ends when every [`RoomSender`] is gone.
     #[must_use]
     pub fn new(
-        volumes: Arc<Volumes>,
+        state: &StoreState,
         limits: RetentionLimits,
         evict_when_full: bool,
         files: Arc<FileLock>,
-        counts: Arc<RetentionCounts>,
     ) -> (Self, RoomSender) {
         let (sender, asked) = bounded(1);
-        (Self { volumes, limits, evict_when_full, files, counts, asked }, RoomSender(sender))
+        let StoreState { volumes, retention: counts, uses, .. } = state.clone();
+        (Self { volumes, limits, evict_when_full, files, counts, uses, asked }, RoomSender(sender))
     }
 
     /// Deletes until the last writer is gone.
@@ -193,6 +196,7 @@ impl Retention {
                 Err(RecvTimeoutError::Timeout) => {
                     for storage in self.volumes.all() {
                         self.keep_limits(&**storage);
+                        self.uses.look(&**storage);
                     }
                     next = Instant::now() + LOOK_INTERVAL;
                 }
@@ -333,8 +337,8 @@ mod tests {
         let names = [1, 2, 3].map(|number| segment(number, 0).name);
         names.iter().for_each(|name| storage.create(name).unwrap().write_at(&[7; 1 << 20], 0).unwrap());
         let limits = RetentionLimits { max_bytes: Some(5 << 19), ..RetentionLimits::default() };
-        let volumes = Arc::new(Volumes::new(vec![Arc::clone(&storage)]));
-        let (retention, room) = Retention::new(volumes, limits, true, Arc::default(), Arc::default());
+        let state = StoreState::new(Volumes::new(vec![Arc::clone(&storage)]), 0);
+        let (retention, room) = Retention::new(&state, limits, true, Arc::default());
         room.ask(&storage);
         retention.make_room(&*storage);
         assert!(retention.asked.is_empty(), "asked before it was there");
