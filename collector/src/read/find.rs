@@ -151,10 +151,14 @@ fn open_one(mut file: Where, decoder: &mut Decoder) -> Result<Option<Found>, Rea
     Ok(Some(Found { path, state, segment, bytes, refused: why, file, identity: identity(&metadata) }))
 }
 
+/// The name that the collector gave a segment.
+pub(super) fn name_of(path: &Path) -> Option<SegmentName> {
+    SegmentName::parse_file_name(path.file_name()?.to_str()?).map(|(name, _)| name)
+}
+
 /// The run that wrote a segment, as its name says.
 pub(super) fn run_of(path: &Path) -> Option<RunId> {
-    let name = path.file_name()?.to_str()?;
-    SegmentName::parse_file_name(name).map(|(name, _)| name.run_id)
+    name_of(path).map(|name| name.run_id)
 }
 
 pub(super) fn identity(metadata: &Metadata) -> Identity {

@@ -9,7 +9,7 @@ use logboom_syslog::Severity;
 use serde::Serialize;
 
 use super::ReadError;
-use super::find::Found;
+use super::find::{Found, name_of};
 use super::print::{local, rfc_3339};
 use super::scan::{Begun, Scan, complaint};
 
@@ -30,8 +30,7 @@ pub struct LedgerOfFiles {
     pub losses: Vec<LossSpan>,
     /// Losses of one place that are closer together than this stand in one span, ns.
     pub losses_joined_within_ns: u64,
-    /// Runs that left a file without its end: without a shutdown, so that what they had in memory is lost and not counted; or
-    /// after a failed sync of that file, and nothing is.
+    /// Runs that ended without a shutdown: what they had in memory is lost and not counted.
     pub broken_off: Vec<BrokenOff>,
     /// Where in `losses` the last span of each kind stands.
     #[serde(skip)]
@@ -160,10 +159,20 @@ pub fn ledger_of_files(scan: &Scan<'_>, found: &[Found]) -> Result<(LedgerOfFile
     Ok((ledger, complaints))
 }
 
-/// The runs that left a segment for another to seal, in the time asked for, by time.
+/// The runs that left a writer's last segment for another to seal, in the time asked for, by time. One before it was given up,
+/// after a failed sync or because the disk did not take its index, and the run went on.
 fn broken_off(scan: &Scan<'_>, found: &[Found]) -> Vec<BrokenOff> {
     let mut last_by_run: BTreeMap<RunId, u64> = BTreeMap::new();
-    for entry in found.iter().filter(|found| found.is_left_behind()).flat_map(|found| &found.segment.blocks) {
+    let mut last_numbers: HashMap<(RunId, u32), u32> = HashMap::new();
+    for name in found.iter().filter_map(|found| name_of(&found.path)) {
+        let last = last_numbers.entry((name.run_id, name.writer)).or_default();
+        *last = name.number.max(*last);
+    }
+    let is_last = |found: &&Found| {
+        name_of(&found.path).is_none_or(|name| last_numbers.get(&(name.run_id, name.writer)) == Some(&name.number))
+    };
+    let left_behind = found.iter().filter(|found| found.is_left_behind()).filter(is_last);
+    for entry in left_behind.flat_map(|found| &found.segment.blocks) {
         let last_ns = last_by_run.entry(entry.run_id).or_default();
         *last_ns = entry.received_max_ns.max(*last_ns);
     }
@@ -214,8 +223,7 @@ impl LedgerOfFiles {
             let last = local(*last_written, zone);
             let _ = writeln!(
                 text,
-                "run {run_id} left a file without its end, last written at {last}: it ended without a shutdown, and what it \
-                 had in memory is lost and not counted here; or its log tells of a failed sync, and nothing is lost by that"
+                "run {run_id} ended without a shutdown after {last}: what it had in memory is lost, and not counted here"
             );
         }
         text
