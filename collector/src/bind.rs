@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use logboom_udp::{ReceiveSocket, bind_group, bind_multicast, kernel_receive_buffer_max};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -18,6 +19,9 @@ use local::LocalSocket;
 
 /// Connections that may wait to be accepted; the kernel cuts it to net.core.somaxconn.
 pub const LISTEN_BACKLOG: i32 = 1024;
+
+/// Sleep after a failed accept, so that running out of file descriptors does not spin.
+pub const ACCEPT_SLEEP: Duration = Duration::from_millis(100);
 
 /// Every socket of a collector.
 pub struct Bound {

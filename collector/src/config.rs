@@ -420,6 +420,8 @@ impl Config {
         self.check_keeping(&mut check);
         if self.listens(Transport::Tls) {
             problems.extend(self.tls.problems());
+        } else if self.tls != Tls::default() {
+            problems.push("[tls] is set, but `listen` has no tls:// listener: nothing would be encrypted".to_owned());
         }
         problems
     }
@@ -465,11 +467,13 @@ impl Config {
             &retention.max_age,
             "0s, for ever, or 1m and longer",
         );
+        // Each writer has one open, which is never deleted.
+        let open_bytes = self.store.segment_size.get().saturating_mul(self.store.writers.max(1) as u64);
         check(
-            retention.max_bytes.get() == 0 || retention.max_bytes >= self.store.segment_size,
+            retention.max_bytes.get() == 0 || retention.max_bytes.get() >= open_bytes,
             "retention.max_bytes",
             &retention.max_bytes,
-            "0B, for no limit, or at least store.segment_size",
+            "0B, for no limit, or at least store.segment_size for each of store.writers",
         );
         let dirs = self.data_dir.paths();
         let distinct: std::collections::BTreeSet<_> = dirs.iter().collect();

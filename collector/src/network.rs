@@ -44,11 +44,19 @@ impl FromStr for Network {
         let (address, prefix) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
         let address: IpAddr = address.parse().map_err(|_| refused())?;
         let bits_max = if address.is_ipv4() { 32 } else { 128 };
-        let prefix_bits = match prefix {
+        let prefix_bits: u8 = match prefix {
             Some(bits) => bits.parse().ok().filter(|bits| *bits <= bits_max).ok_or_else(refused)?,
             None => bits_max,
         };
-        Ok(Self { address, prefix_bits })
+        match address {
+            // Senders of IPv4 are known by that address, also on a socket of IPv6 (RFC 4291 section 2.5.5.2).
+            IpAddr::V6(v6) => match (v6.to_ipv4_mapped(), prefix_bits.checked_sub(96)) {
+                (Some(v4), Some(prefix_bits)) => Ok(Self { address: v4.into(), prefix_bits }),
+                (Some(_), None) => Err(refused()),
+                (None, _) => Ok(Self { address, prefix_bits }),
+            },
+            IpAddr::V4(_) => Ok(Self { address, prefix_bits }),
+        }
     }
 }
 
@@ -85,13 +93,25 @@ mod tests {
             ("2001:db8::/32", "2001:db8:1::9", "2001:db9::9"),
             ("::1", "::1", "::2"),
             ("::/0", "fe80::1", "1.2.3.4"),
+            ("::ffff:10.0.0.0/104", "10.255.0.1", "11.0.0.0"),
+            ("::ffff:10.0.0.7", "10.0.0.7", "10.0.0.8"),
         ] {
             let network: Network = network.parse().unwrap();
             assert!(network.contains(inside.parse().unwrap()), "{network} {inside}");
             assert!(!network.contains(outside.parse().unwrap()), "{network} {outside}");
             assert_eq!(network.to_string().parse(), Ok(network));
         }
-        for text in ["", "host", "10.0.0.7:514", "10.0.0.0/33", "::/129", "10.0.0/8", "10.0.0.0/", "10.0.0.0/-1"] {
+        for text in [
+            "",
+            "host",
+            "10.0.0.7:514",
+            "10.0.0.0/33",
+            "::/129",
+            "10.0.0/8",
+            "10.0.0.0/",
+            "10.0.0.0/-1",
+            "::ffff:10.0.0.0/95",
+        ] {
             assert!(text.parse::<Network>().unwrap_err().contains("is no network: write"), "{text}");
         }
     }

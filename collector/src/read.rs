@@ -15,7 +15,9 @@ pub mod stat;
 pub mod verify;
 pub mod when;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::config::{ConfigError, load};
 
 /// Niceness of reading beside a collector that writes to the same directory: the least, which is also the least for the disk
 /// (ioprio_set(2): without a class of its own, a thread's follows from its niceness).
@@ -54,6 +56,14 @@ pub enum ReadError {
         /// Why.
         error: logboom_segment::RewriteError,
     },
+    /// What was not given cannot be had from the configuration.
+    #[error("there is no ./logboom-data, and {path} does not tell the data_dir: {error}; name the directory to read")]
+    Configuration {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: ConfigError,
+    },
     /// What is asked is not to be had.
     #[error("{0}")]
     Request(String),
@@ -73,9 +83,38 @@ impl ReadError {
     }
 }
 
-/// The data directories to read where none is given: `./logboom-data`, then those of the configuration.
-#[must_use]
-pub fn default_directories(configured: impl FnOnce() -> Option<Vec<PathBuf>>) -> Vec<PathBuf> {
+/// The data directories to read where none is given: `./logboom-data`, then those of the configuration in `file`, if there is
+/// one.
+///
+/// # Errors
+/// [`ReadError::Configuration`].
+pub fn default_directories(file: &Path) -> Result<Vec<PathBuf>, ReadError> {
     let here = PathBuf::from("./logboom-data");
-    if here.is_dir() { vec![here] } else { configured().unwrap_or_else(|| vec![here]) }
+    if here.is_dir() {
+        return Ok(vec![here]);
+    }
+    match load(Some(file), &Vec::new()) {
+        Ok(config) => Ok(config.data_dir.paths().to_vec()),
+        Err(ConfigError::Read { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => Ok(vec![here]),
+        Err(error) => Err(ReadError::Configuration { path: file.into(), error }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_that_cannot_be_used_is_named_and_one_that_is_not_there_is_not_missed() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("logboom.toml");
+        assert_eq!(default_directories(&file).unwrap(), [PathBuf::from("./logboom-data")]);
+        std::fs::write(&file, "data_dir = \"/var/lib/somewhere\"\n").unwrap();
+        assert_eq!(default_directories(&file).unwrap(), [PathBuf::from("/var/lib/somewhere")]);
+        for wrong in ["data_dirs = 1", "store.level = 99"] {
+            std::fs::write(&file, wrong).unwrap();
+            let refused = default_directories(&file).unwrap_err().to_string();
+            assert!(refused.starts_with(&format!("there is no ./logboom-data, and {}", file.display())), "{refused}");
+        }
+    }
 }

@@ -15,6 +15,7 @@ mod segment;
 pub mod storage;
 pub mod sync;
 pub mod unsynced;
+pub mod usage;
 pub mod volumes;
 pub mod writer;
 
@@ -32,6 +33,7 @@ use self::retention::{FileLock, Retention, RetentionCounts, RetentionLimits};
 use self::rewrite::{RewriteContext, RewriteCounts, Rewriter, SealedSender};
 use self::sync::Syncer;
 use self::unsynced::Unsynced;
+use self::usage::DirectoryUses;
 use self::volumes::Volumes;
 use self::writer::{Writer, WriterContext};
 use crate::config::{Config, OnFull};
@@ -51,6 +53,8 @@ const REWRITER_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct StoreState {
     /// The data directories.
     pub volumes: Arc<Volumes>,
+    /// What these take up.
+    pub uses: Arc<DirectoryUses>,
     /// What is written and not yet synced.
     pub unsynced: Arc<Unsynced>,
     /// What was deleted.
@@ -66,6 +70,7 @@ impl StoreState {
     #[must_use]
     pub fn new(volumes: Volumes, unsynced_bytes: usize) -> Self {
         Self {
+            uses: Arc::new(DirectoryUses::new(&volumes)),
             volumes: Arc::new(volumes),
             unsynced: Arc::new(Unsynced::new(unsynced_bytes)),
             retention: Arc::default(),
@@ -128,9 +133,7 @@ impl Store {
             })?
         };
         let evict_when_full = config.store.on_full == OnFull::EvictOldest;
-        let counts = Arc::clone(&state.retention);
-        let (retention, room) =
-            Retention::new(Arc::clone(&state.volumes), retention_limits(config), evict_when_full, files, counts);
+        let (retention, room) = Retention::new(state, retention_limits(config), evict_when_full, files);
         let retention = spawn("retention", || retention.run())?;
         let (syncer, sync) = Syncer::new(
             config.store.sync,
@@ -148,6 +151,7 @@ impl Store {
             sync,
             room,
             unsynced: Arc::clone(&state.unsynced),
+            unwritten: Arc::default(),
             times,
         };
         let mut writers = Vec::new();

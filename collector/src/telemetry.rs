@@ -5,11 +5,10 @@
 //! Prometheus does not see.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use logboom_segment::{LossPlace, SegmentName};
+use logboom_segment::LossPlace;
 use logboom_syslog::Severity;
 use metrics::{Gauge, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -23,8 +22,6 @@ use crate::receive::steering::{Mode, Steerer};
 use crate::receive::tls::TlsSettings;
 use crate::store::StoreState;
 use crate::store::retention::Reason;
-use crate::store::storage::Storage;
-use crate::store::volumes::Volumes;
 
 /// Name and meaning of every metric, in the order of the data path.
 pub const METRICS: [(&str, &str); 48] = [
@@ -87,9 +84,6 @@ pub const METRICS: [(&str, &str); 48] = [
 /// Bounds of the histograms' buckets: from a warm write of one block to a stall that receivers would notice.
 const BUCKETS_SECONDS: [f64; 12] = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0];
 
-/// Time for which the contents of the data directory are not looked up again.
-const DIRECTORY_LOOK_INTERVAL: Duration = Duration::from_secs(5);
-
 /// What the store records as it happens.
 #[derive(Clone)]
 pub struct StoreTimes {
@@ -126,16 +120,6 @@ pub struct Telemetry {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     store_times: StoreTimes,
-    directories: Mutex<Option<(Instant, Vec<DirectoryUse>)>>,
-}
-
-/// Takes up what the data directory holds.
-#[derive(Clone, Debug, Default)]
-struct DirectoryUse {
-    path: String,
-    segments: u64,
-    used_bytes: u64,
-    free_bytes: u64,
 }
 
 impl Telemetry {
@@ -152,7 +136,7 @@ impl Telemetry {
                 sync_seconds: histogram!("logboom_sync_seconds"),
             }
         });
-        Self { recorder, handle, store_times, directories: Mutex::new(None) }
+        Self { recorder, handle, store_times }
     }
 
     /// What the store records to.
@@ -201,23 +185,11 @@ impl Telemetry {
         set(&gauge!("logboom_pool_free_blocks"), pool.free() as u64);
         copy_storing(&watched.ledger);
         copy_store_state(&watched.store);
-        for directory in self.directory_uses(&watched.store.volumes) {
+        for directory in watched.store.uses.get() {
             let labels = [("data_dir", directory.path)];
             set(&gauge!("logboom_segments", &labels), directory.segments);
             set(&gauge!("logboom_data_dir_used_bytes", &labels), directory.used_bytes);
             set(&gauge!("logboom_data_dir_free_bytes", &labels), directory.free_bytes);
-        }
-    }
-
-    fn directory_uses(&self, volumes: &Volumes) -> Vec<DirectoryUse> {
-        let mut looked = self.directories.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*looked {
-            Some((at, directories)) if at.elapsed() < DIRECTORY_LOOK_INTERVAL => directories.clone(),
-            _ => {
-                let directories: Vec<_> = volumes.all().map(|storage| look_at_directory(&**storage)).collect();
-                *looked = Some((Instant::now(), directories.clone()));
-                directories
-            }
         }
     }
 }
@@ -339,17 +311,6 @@ fn thread_cpu_seconds() -> Vec<(String, f64)> {
     threads
 }
 
-fn look_at_directory(storage: &dyn Storage) -> DirectoryUse {
-    let files = storage.list().unwrap_or_default();
-    let segments = || files.iter().filter(|file| SegmentName::parse_file_name(&file.name).is_some());
-    DirectoryUse {
-        path: storage.path().display().to_string(),
-        segments: segments().count() as u64,
-        used_bytes: segments().map(|file| file.bytes).sum(),
-        free_bytes: storage.free_bytes().unwrap_or_default(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -360,6 +321,8 @@ mod tests {
     use crate::config::{Config, Receive};
     use crate::queue::block_queue;
     use crate::store::directory::DataDirectory;
+    use crate::store::storage::Storage;
+    use crate::store::volumes::Volumes;
     use logboom_segment::{RowLimits, Rows, RunId};
 
     #[test]

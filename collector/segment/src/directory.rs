@@ -59,8 +59,9 @@ pub fn list_segments(directory: &Path) -> io::Result<Vec<SegmentFile>> {
     Ok(segments)
 }
 
-/// Two changes within so long may leave the same time.
-const CLOCK_GRAIN_MAX: Duration = Duration::from_secs(1);
+/// Two changes of a file or directory within so long may leave the same time, and that time may lie so long before: the kernel
+/// takes it from a clock that goes by ticks (current_time in fs/inode.c), and some file systems keep whole seconds.
+pub const CLOCK_GRAIN_MAX: Duration = Duration::from_secs(1);
 
 fn last_changed(directory: &Path) -> io::Result<SystemTime> {
     std::fs::metadata(directory)?.modified()

@@ -47,7 +47,7 @@ mod error;
 
 pub use builder::SegmentBuilder;
 pub use decode::{Decoder, HeadColumns, Heads, check_block};
-pub use directory::{SegmentFile, list_segments};
+pub use directory::{CLOCK_GRAIN_MAX, SegmentFile, list_segments};
 pub use encode::{Compression, EncodeError, Encoder};
 pub use error::{Damage, FormatError};
 pub use frame::ReadAt;

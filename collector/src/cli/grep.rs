@@ -1,14 +1,14 @@
 //! `logboom grep`: messages by their text, with what is around them.
 
 use std::collections::VecDeque;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
 use logboom_segment::{Direction, Message};
 
 use super::progress::show_progress;
-use super::reading::{Output, Sources, Wanted, code, open_segments};
+use super::reading::{Output, Sources, Wanted, code, open_segments, step_back};
 use crate::read::grep::{Pattern, PatternOptions};
 use crate::read::print::Printer;
 use crate::read::scan::{Scan, ScanStats};
@@ -85,7 +85,7 @@ impl Grep {
             invert: self.invert_match,
         };
         let pattern = Pattern::new(&patterns, options).map_err(ReadError::Request)?;
-        Ok((pattern, Sources { paths }.paths()))
+        Ok((pattern, Sources { paths }.paths()?))
     }
 
     pub(super) fn run(&self) -> Result<u8, ReadError> {
@@ -94,14 +94,15 @@ impl Grep {
         let direction = if self.reverse { Direction::Backward } else { Direction::Forward };
         let (before, after) = (self.context.unwrap_or(self.before_context), self.context.unwrap_or(self.after_context));
         let has_context = before > 0 || after > 0;
-        let threads = self.output.threads(&paths);
+        step_back(&paths);
+        let threads = self.output.threads();
         // Context is made of messages that do not match: then every one must be seen here.
         let in_workers = Some(&pattern).filter(|_| !has_context);
         let scan = Scan { filters: &filters, pattern: in_workers, direction, threads, stats: &stats };
         let found = open_segments(&paths, &filters, &stats)?;
         if self.count && self.max_count.is_none() && !has_context {
             let (count, complaints) = show_progress(&stats, false, || scan.count(&found))?;
-            println!("{count}");
+            print_count(count)?;
             self.output.tell_stats(&stats);
             return Ok(code(&complaints, count > 0));
         }
@@ -120,11 +121,16 @@ impl Grep {
         let matches = shown.matches;
         shown.printer.finish()?;
         if self.count {
-            println!("{matches}");
+            print_count(matches)?;
         }
         self.output.tell_stats(&stats);
         Ok(code(&complaints, matches > 0))
     }
+}
+
+/// Not `println!`, which panics when the reader of our output has gone away.
+fn print_count(count: u64) -> Result<(), ReadError> {
+    writeln!(io::stdout().lock(), "{count}").map_err(ReadError::Output)
 }
 
 /// Messages around a match.

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use logboom_segment::Direction;
 
 use super::progress::show_progress;
-use super::reading::{Summary, When, code, open_segments, print_json};
+use super::reading::{Summary, When, code, open_segments, print_json, step_back};
 use crate::read::ReadError;
 use crate::read::lost::ledger_of_files;
 use crate::read::scan::{Scan, ScanStats};
@@ -32,7 +32,8 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn run(&self) -> Result<u8, ReadError> {
-        let (paths, stats) = (self.summary.sources.paths(), ScanStats::default());
+        let (paths, stats) = (self.summary.sources.paths()?, ScanStats::default());
+        step_back(&paths);
         let filters = Filters { time: self.when.range(), ..Filters::default() };
         let scan = Scan { filters: &filters, pattern: None, direction: Direction::Forward, threads: 1, stats: &stats };
         let (ledger, complaints) =

@@ -11,7 +11,6 @@ use logboom_segment::{Decoder, Direction, Message};
 
 use super::progress::show_progress;
 use super::{ERROR, FOUND, NONE, SYSTEM_CONFIG};
-use crate::config::load;
 use crate::read::count::{CountBy, Counts, Histogram};
 use crate::read::find::{self, Found};
 use crate::read::follow::Follower;
@@ -45,12 +44,8 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    pub(super) fn paths(&self) -> Vec<PathBuf> {
-        if !self.paths.is_empty() {
-            return self.paths.clone();
-        }
-        let configured = || Some(load(Some(Path::new(SYSTEM_CONFIG)), &Vec::new()).ok()?.data_dir.paths().to_vec());
-        default_directories(configured)
+    pub(super) fn paths(&self) -> Result<Vec<PathBuf>, ReadError> {
+        if self.paths.is_empty() { default_directories(Path::new(SYSTEM_CONFIG)) } else { Ok(self.paths.clone()) }
     }
 }
 
@@ -99,6 +94,14 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
+    /// Every message.
+    fn is_all(&self) -> bool {
+        let Self { when: When { since, until }, priority, facility, source, host, tag, listener } = self;
+        let is_any_time = since.is_none() && until.is_none();
+        let lists_nothing = facility.is_empty() && source.is_empty() && host.is_empty() && tag.is_empty();
+        is_any_time && priority.is_none() && lists_nothing && listener.is_empty()
+    }
+
     pub(super) fn filters(&self) -> Filters {
         Filters {
             time: self.when.range(),
@@ -164,8 +167,8 @@ impl Output {
         Printer::new(BufWriter::with_capacity(1 << 16, stdout.lock()), options)
     }
 
-    pub(super) fn threads(&self, paths: &[PathBuf]) -> usize {
-        threads(paths, self.max_cpu)
+    pub(super) fn threads(&self) -> usize {
+        threads(self.max_cpu)
     }
 
     pub(super) fn tell_stats(&self, stats: &ScanStats) {
@@ -175,12 +178,16 @@ impl Output {
     }
 }
 
-/// As many as there are processors, if no number is asked for; and behind a collector that is writing there.
-fn threads(paths: &[PathBuf], max_cpu: usize) -> usize {
+/// Goes behind a collector that is writing to one of `paths`; for threads that begin later, too.
+pub(super) fn step_back(paths: &[PathBuf]) {
     if paths.iter().any(|path| writing_run(path).is_some()) {
         // Not permitted to be nicer is no reason not to read.
         let _ = logboom_udp::thread::set_nice(POLITE_NICE);
     }
+}
+
+/// As many as there are processors, if no number is asked for.
+fn threads(max_cpu: usize) -> usize {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     if max_cpu == 0 { processors } else { max_cpu }
 }
@@ -231,9 +238,10 @@ pub(super) struct Cat {
 
 impl Cat {
     pub(super) fn run(&self) -> Result<u8, ReadError> {
-        let (paths, filters, stats) = (self.sources.paths(), self.wanted.filters(), ScanStats::default());
+        let (paths, filters, stats) = (self.sources.paths()?, self.wanted.filters(), ScanStats::default());
+        step_back(&paths);
         let direction = if self.reverse { Direction::Backward } else { Direction::Forward };
-        let threads = self.output.threads(&paths);
+        let threads = self.output.threads();
         let scan = Scan { filters: &filters, pattern: None, direction, threads, stats: &stats };
         let (mut printer, mut left, mut any) = (self.output.printer(), self.lines.unwrap_or(u64::MAX), false);
         let mut print = |message: &Message<'_>, listener: &str| {
@@ -281,8 +289,9 @@ pub(super) struct Tail {
 
 impl Tail {
     pub(super) fn run(&self) -> Result<u8, ReadError> {
-        let (paths, filters, stats) = (self.sources.paths(), self.wanted.filters(), ScanStats::default());
-        let threads = self.output.threads(&paths);
+        let (paths, filters, stats) = (self.sources.paths()?, self.wanted.filters(), ScanStats::default());
+        step_back(&paths);
+        let threads = self.output.threads();
         let scan = Scan { filters: &filters, pattern: None, direction: Direction::Backward, threads, stats: &stats };
         // Before the last are read: what comes meanwhile is shown twice by neither.
         let mut follower = if self.follow { Some(Follower::new(paths.clone())?) } else { None };
@@ -331,7 +340,7 @@ pub(super) struct Stat {
     #[arg(long, value_enum, value_name = "WHAT")]
     count_by: Option<CountBy>,
     /// Count messages in spans of this length instead.
-    #[arg(long, value_name = "SPAN", value_parser = parse_bucket, conflicts_with = "count_by")]
+    #[arg(long, value_name = "SPAN", value_parser = parse_bucket, conflicts_with_all = ["count_by", "json"])]
     histogram: Option<u64>,
     #[command(flatten)]
     wanted: Wanted,
@@ -348,8 +357,14 @@ pub(super) struct Stat {
 
 impl Stat {
     pub(super) fn run(&self) -> Result<u8, ReadError> {
-        let paths = self.summary.sources.paths();
+        let paths = self.summary.sources.paths()?;
+        step_back(&paths);
         if self.count_by.is_none() && self.histogram.is_none() {
+            if !self.wanted.is_all() || self.stats || self.max_cpu > 0 || self.utc {
+                let why = "stat alone sums up whole files: to say which messages, --stats, --max-cpu or --utc, count with \
+                           --count-by or --histogram";
+                return Err(ReadError::Request(why.into()));
+            }
             let mut decoder = Decoder::new().map_err(ReadError::Zstd)?;
             let mut found = find::find(&paths, &mut decoder)?;
             let complaints: Vec<String> = found.iter().flat_map(Found::complaints).collect();
@@ -361,7 +376,7 @@ impl Stat {
             return Err(ReadError::Request("--host and --tag need the text of messages: use grep -c".into()));
         }
         let found = open_segments(&paths, &filters, &stats)?;
-        let threads = threads(&paths, self.max_cpu);
+        let threads = threads(self.max_cpu);
         let scan = Scan { filters: &filters, pattern: None, direction: Direction::Forward, threads, stats: &stats };
         let complaints = show_progress(&stats, false, || self.count(&scan, &found))?;
         if self.stats {
@@ -408,7 +423,9 @@ pub(super) struct Verify {
 impl Verify {
     pub(super) fn run(&self) -> Result<u8, ReadError> {
         let mut decoder = Decoder::new().map_err(ReadError::Zstd)?;
-        let mut found = find::find(&self.summary.sources.paths(), &mut decoder)?;
+        let paths = self.summary.sources.paths()?;
+        step_back(&paths);
+        let mut found = find::find(&paths, &mut decoder)?;
         let verification = verify(&mut found, self.repair, |complaint| eprintln!("logboom: {complaint}"))?;
         print_summary(&verification, self.summary.json)?;
         Ok(if verification.is_clean() { FOUND } else { NONE })

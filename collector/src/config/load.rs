@@ -228,6 +228,19 @@ mod tests {
     }
 
     #[test]
+    fn what_would_mean_nothing_or_leave_no_room_is_told() {
+        let tls = "[tls]\ncert = \"a.pem\"\n";
+        let refused = with_file(&format!("listen = [\"tcp://127.0.0.1:6514\"]\n{tls}"), &[]).unwrap_err();
+        assert!(refused.contains("[tls] is set, but `listen` has no tls:// listener"), "{refused}");
+        let keeps = |max: &str| {
+            let settings = [("store.segment_size", "1MiB"), ("store.writers", "4"), ("retention.max_bytes", max)];
+            with_file("", &settings)
+        };
+        assert!(keeps("3MiB").unwrap_err().contains("at least store.segment_size for each of store.writers"));
+        assert!(keeps("4MiB").is_ok());
+    }
+
+    #[test]
     fn overrides_stand_over_the_file() {
         let config = with_file(
             "log = \"error\"\n[receive]\nthreads = 3\n",

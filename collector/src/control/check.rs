@@ -50,8 +50,27 @@ const STALLED_MAX: Duration = Duration::from_secs(60);
 /// gets one for some 15 ms of each second (sched(7)), and the client may be slow.
 const LAST_PARTS_MAX: Duration = Duration::from_secs(10);
 
-/// One of [`CHECKS_MAX`], while its thread or its connection is there.
-pub type Place = Arc<OwnedSemaphorePermit>;
+/// One of [`CHECKS_MAX`], while its thread or its connection is there: each holds it.
+pub struct Place(Arc<OwnedSemaphorePermit>);
+
+impl Place {
+    /// Whether the thread still runs, as far as its connection knows.
+    #[must_use]
+    pub fn has_thread(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
+    /// Of a connection and its thread.
+    fn of(permit: OwnedSemaphorePermit) -> (Self, Self) {
+        let permit = Arc::new(permit);
+        (Self(Arc::clone(&permit)), Self(permit))
+    }
+
+    #[cfg(test)]
+    pub(super) fn pair() -> (Self, Self) {
+        Self::of(Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap())
+    }
+}
 
 /// Why there is no check.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +116,7 @@ impl Checks {
             return Err(Refused::Run(run.to_owned()));
         }
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refused::TooMany)?;
-        let place = Arc::new(place);
+        let (place, of_thread) = Place::of(place);
         let (sender, parts) = mpsc::channel(PARTS_MAX);
         let watch = Watch {
             // All that is known here of loadgen's tag.
@@ -105,7 +124,7 @@ impl Checks {
             parts: sender,
             stops: Arc::clone(&self.stops),
             stalled_max: STALLED_MAX,
-            _place: Arc::clone(&place),
+            _place: of_thread,
         };
         let directories = self.directories.clone();
         std::thread::Builder::new().name("check".into()).spawn(move || watch.run(directories))?;
@@ -286,7 +305,7 @@ mod tests {
     #[test]
     fn a_client_that_takes_nothing_is_given_up_and_the_body_has_no_end() {
         let (sender, parts) = mpsc::channel(PARTS_MAX);
-        let place = Arc::new(Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap());
+        let place = Place::pair().1;
         let (mark, stops, stalled_max) = (Finder::new("lg1 ").into_owned(), Arc::default(), Duration::ZERO);
         let watch = Watch { mark, parts: sender, stops, stalled_max, _place: place };
         for _ in 0..PARTS_MAX {

@@ -1,10 +1,11 @@
 //! The admin listener: `/metrics`, `/healthz`, `/readyz`, `/status`, `/ledger` and `/loadgen/RUN`, GET only.
 //!
 //! Bounded: [`CONNECTIONS_MAX`] at a time (more wait in the listen queue), each with [`HEADER_TIMEOUT`] to send a
-//! request, and no request body is read.
+//! request and `ANSWER_TIMEOUT` to read the answer, and no request body is read.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::check::{Arrivals, Checks, Place, Refused};
+use crate::bind::ACCEPT_SLEEP;
 use crate::ledger::Books;
 use crate::telemetry::{Telemetry, Watched};
 
@@ -30,8 +32,9 @@ pub const CONNECTIONS_MAX: usize = 64;
 /// Time a client has to send its request, and an idle connection to send the next.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Sleep after a failed accept, so that running out of file descriptors does not spin.
-const ACCEPT_SLEEP: Duration = Duration::from_millis(100);
+/// A connection without a new request for so long, and up to twice that, is closed: an idle one is by then, and this one does
+/// not read its answer. That of a check has so long once its thread has ended.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What the routes answer from.
 pub struct Admin {
@@ -73,7 +76,9 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>) {
 async fn serve_connection(stream: TcpStream, admin: Arc<Admin>) {
     // Of a check: given back when the connection is closed, and all is sent.
     let place = OnceLock::new();
+    let requests = AtomicU64::new(0);
     let answer = service_fn(|request: Request<Incoming>| {
+        requests.fetch_add(1, Ordering::Relaxed);
         let response = admin.answer(request.method(), request.uri().path(), &place);
         async { Ok::<_, Infallible>(response) }
     });
@@ -82,8 +87,23 @@ async fn serve_connection(stream: TcpStream, admin: Arc<Admin>) {
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(16 << 10)
         .serve_connection(TokioIo::new(stream), answer);
-    if let Err(error) = served.await {
-        tracing::debug!("an admin connection: {error}");
+    tokio::select! {
+        served = served => if let Err(error) = served {
+            tracing::debug!("an admin connection: {error}");
+        },
+        () = until_stalled(&requests, &place) => tracing::debug!("an admin connection does not read its answer: closed"),
+    }
+}
+
+/// Returns when an answer is not read: hyper waits for that without end, and asks its body for nothing meanwhile.
+async fn until_stalled(requests: &AtomicU64, place: &OnceLock<Place>) {
+    loop {
+        let before = requests.load(Ordering::Relaxed);
+        let is_checking = place.get().is_some_and(|place| place.has_thread());
+        tokio::time::sleep(ANSWER_TIMEOUT).await;
+        if !is_checking && requests.load(Ordering::Relaxed) == before {
+            return;
+        }
     }
 }
 
@@ -141,7 +161,7 @@ impl Admin {
     }
 
     fn ready(&self) -> Answer {
-        if self.watched.ready.load(std::sync::atomic::Ordering::Acquire) {
+        if self.watched.ready.load(Ordering::Acquire) {
             response(StatusCode::OK, TEXT, "ready\n".into())
         } else {
             response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "shutting down\n".into())
@@ -165,7 +185,7 @@ impl Admin {
             "cpu_seconds": process_cpu_ns() as f64 / 1e9,
             "rss_bytes": resident_bytes(),
             "started": self.started.to_string(),
-            "ready": ready.load(std::sync::atomic::Ordering::Acquire),
+            "ready": ready.load(Ordering::Acquire),
             "listeners": listeners.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "admin": format!("http://{}", self.address),
             "data_dirs": store.volumes.all().map(|storage| storage.path().display().to_string()).collect::<Vec<_>>(),
@@ -213,4 +233,35 @@ fn response(status: StatusCode, content_type: &'static str, body: String) -> Ans
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_whose_answer_is_not_read_is_given_up_but_not_one_that_asks_or_is_shown_messages() {
+        let (requests, begun) = (AtomicU64::new(1), Instant::now());
+        until_stalled(&requests, &OnceLock::new()).await;
+        assert_eq!(begun.elapsed().as_secs(), ANSWER_TIMEOUT.as_secs(), "one that has asked, and nothing more");
+
+        let (place, thread) = Place::pair();
+        let (place, begun) = (OnceLock::from(place), Instant::now());
+        let (asks, ends) = (HEADER_TIMEOUT, ANSWER_TIMEOUT * 5);
+        let others = async {
+            for _ in 0..4 {
+                tokio::time::sleep(asks).await;
+                requests.fetch_add(1, Ordering::Relaxed);
+            }
+            tokio::time::sleep_until(begun + ends).await;
+            drop(thread);
+        };
+        tokio::join!(until_stalled(&requests, &place), others);
+        assert!(
+            (ends + ANSWER_TIMEOUT..=ends + 2 * ANSWER_TIMEOUT).contains(&begun.elapsed()),
+            "time for the last parts"
+        );
+    }
 }

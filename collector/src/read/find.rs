@@ -6,7 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use logboom_segment::{Decoder, FileState, FormatError, RunId, Segment, SegmentFile, SegmentName, list_segments};
+use logboom_segment::{
+    CLOCK_GRAIN_MAX, Decoder, FileState, FormatError, RunId, Segment, SegmentFile, SegmentName, list_segments,
+};
 
 use super::ReadError;
 use crate::store::directory::writing_run;
@@ -73,10 +75,6 @@ pub struct Candidate {
     pub latest_ns: u64,
 }
 
-/// A file's time of change may lie so long before it was written: the kernel takes it from a clock that goes by ticks
-/// (current_time in fs/inode.c).
-const TICK_NS_MAX: u64 = 1_000_000_000;
-
 /// Lists the segments of directories, and files, in the order given.
 ///
 /// # Errors
@@ -111,7 +109,7 @@ fn latest_ns(file: &SegmentFile) -> u64 {
     let modified = sealed.and_then(|file| std::fs::metadata(file.path()).ok()?.modified().ok());
     let modified = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let modified_ns = modified.and_then(|time| u64::try_from(time.as_nanos()).ok());
-    modified_ns.map_or(u64::MAX, |modified_ns| modified_ns.saturating_add(TICK_NS_MAX))
+    modified_ns.map_or(u64::MAX, |modified_ns| modified_ns.saturating_add(CLOCK_GRAIN_MAX.as_nanos() as u64))
 }
 
 /// Opens every segment of directories, and files. Segments that vanish meanwhile are passed over.
@@ -153,10 +151,14 @@ fn open_one(mut file: Where, decoder: &mut Decoder) -> Result<Option<Found>, Rea
     Ok(Some(Found { path, state, segment, bytes, refused: why, file, identity: identity(&metadata) }))
 }
 
+/// The name that the collector gave a segment.
+pub(super) fn name_of(path: &Path) -> Option<SegmentName> {
+    SegmentName::parse_file_name(path.file_name()?.to_str()?).map(|(name, _)| name)
+}
+
 /// The run that wrote a segment, as its name says.
 pub(super) fn run_of(path: &Path) -> Option<RunId> {
-    let name = path.file_name()?.to_str()?;
-    SegmentName::parse_file_name(name).map(|(name, _)| name.run_id)
+    name_of(path).map(|name| name.run_id)
 }
 
 pub(super) fn identity(metadata: &Metadata) -> Identity {

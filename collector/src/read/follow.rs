@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use logboom_segment::{
-    BlockEntry, BlockRef, Decoder, Direction, FileState, FormatError, Merge, Message, Rows, RunId, Segment,
-    SegmentFile, SegmentName, list_segments, read_block,
+    BlockEntry, BlockRef, CLOCK_GRAIN_MAX, Decoder, Direction, FileState, FormatError, Merge, Message, Rows, RunId,
+    Segment, SegmentFile, SegmentName, list_segments, read_block,
 };
 
 use super::ReadError;
@@ -42,8 +42,18 @@ impl Shown {
 
 /// A segment that may grow, and how far it was read.
 struct Growing {
+    path: PathBuf,
     file: File,
     offset: u64,
+    /// It could not be read, which is told once.
+    is_unreadable: bool,
+}
+
+/// Blocks of a file that were not there before.
+struct New {
+    path: PathBuf,
+    file: File,
+    entries: Vec<BlockEntry>,
 }
 
 /// Follows directories.
@@ -67,7 +77,7 @@ impl Follower {
         let decoder = Decoder::new().map_err(ReadError::Zstd)?;
         let (changed, growing, done) = (HashMap::new(), BTreeMap::new(), BTreeSet::new());
         let mut follower = Self { directories, changed, growing, done, shown: Shown::default(), decoder };
-        follower.new_blocks(true)?;
+        follower.new_blocks(true, &mut Vec::new())?;
         Ok(follower)
     }
 
@@ -111,19 +121,21 @@ impl Follower {
         filters: &Filters,
         mut visit: impl FnMut(&Message<'_>, &str) -> Result<(), ReadError>,
     ) -> Result<Vec<String>, ReadError> {
-        let new = self.new_blocks(false)?;
-        let (mut files, mut blocks, mut complaints, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for (file, entries) in new {
-            blocks.extend(entries.into_iter().map(|entry| BlockRef { segment: files.len(), entry }));
-            files.push(file);
-        }
+        let mut complaints = Vec::new();
+        let new = self.new_blocks(false, &mut complaints)?;
+        let refs = |(segment, new): (usize, &New)| {
+            new.entries.iter().map(move |entry| BlockRef { segment, entry: *entry }).collect::<Vec<_>>()
+        };
+        let (blocks, mut bytes) = (new.iter().enumerate().flat_map(refs).collect(), Vec::new());
         let decoder = &mut self.decoder;
         let mut merge = Merge::new(blocks, Direction::Forward, |block: &BlockRef, rows: &mut Rows| {
-            let decoded = read_block(&files[block.segment], &block.entry, &mut bytes);
+            let New { path, file, .. } = &new[block.segment];
+            let decoded = read_block(file, &block.entry, &mut bytes);
             match decoded.and_then(|()| decoder.decode_if(&bytes, rows, &wants)) {
                 Ok(listeners) => listeners,
                 Err(error) => {
-                    complaints.push(format!("the block at {} is damaged: {error}", block.entry.offset));
+                    let path = path.display();
+                    complaints.push(format!("{path}: the block at {} is damaged: {error}", block.entry.offset));
                     None
                 }
             }
@@ -137,8 +149,9 @@ impl Follower {
         Ok(complaints)
     }
 
-    /// Blocks that were not there before; at the start, what there is, is not new.
-    fn new_blocks(&mut self, starting: bool) -> Result<Vec<(File, Vec<BlockEntry>)>, ReadError> {
+    /// Blocks that were not there before; at the start, what there is, is not new. Of a segment that cannot be read
+    /// `complaints` tell, and the others go on.
+    fn new_blocks(&mut self, starting: bool, complaints: &mut Vec<String>) -> Result<Vec<New>, ReadError> {
         for segment in self.new_segments()? {
             let name = segment.name.clone();
             if starting && segment.state == FileState::Sealed {
@@ -147,33 +160,44 @@ impl Follower {
             }
             let mut segment = segment;
             match segment.open() {
-                Ok(file) => _ = self.growing.insert(name, Growing { file, offset: 0 }),
+                Ok(file) => {
+                    let growing = Growing { path: segment.path(), file, offset: 0, is_unreadable: false };
+                    self.growing.insert(name, growing);
+                }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(ReadError::Path { path: segment.path(), error }),
             }
         }
         let mut new = Vec::new();
-        let mut sealed = Vec::new();
+        let mut done = Vec::new();
         for (name, growing) in &mut self.growing {
             let follow = match Segment::follow(&growing.file, growing.offset, name.run_id, &mut self.decoder) {
                 Ok(follow) => follow,
-                Err(FormatError::Io(_)) => continue,
-                Err(error) => return Err(ReadError::Segment { path: name.to_string().into(), error }),
+                Err(error) => {
+                    if !std::mem::replace(&mut growing.is_unreadable, true) {
+                        complaints.push(format!("{}: {error}", growing.path.display()));
+                    }
+                    // A disk may work again; what a later version wrote stays so.
+                    if !matches!(error, FormatError::Io(_)) {
+                        done.push(name.clone());
+                    }
+                    continue;
+                }
             };
             growing.offset = follow.offset;
             let entries: Vec<_> = follow.blocks.into_iter().filter(|block| self.shown.add(block)).collect();
             if !entries.is_empty() && !starting {
-                let file = growing
-                    .file
-                    .try_clone()
-                    .map_err(|error| ReadError::Path { path: name.to_string().into(), error })?;
-                new.push((file, entries));
+                let path = growing.path.clone();
+                match growing.file.try_clone() {
+                    Ok(file) => new.push(New { path, file, entries }),
+                    Err(error) => return Err(ReadError::Path { path, error }),
+                }
             }
             if follow.sealed {
-                sealed.push(name.clone());
+                done.push(name.clone());
             }
         }
-        for name in sealed {
+        for name in done {
             self.growing.remove(&name);
             self.done.insert(name);
         }
@@ -191,7 +215,7 @@ impl Follower {
             }
             let segments = list_segments(directory).map_err(refused)?;
             // A change within the clock's grain of the one noted would not be seen: note it when it is a while ago.
-            if changed.elapsed().is_ok_and(|age| age.as_millis() > 100) {
+            if changed.elapsed().is_ok_and(|age| age > CLOCK_GRAIN_MAX) {
                 self.changed.insert(directory.clone(), changed);
             }
             let is_known = |name: &SegmentName| self.done.contains(name) || self.growing.contains_key(name);
@@ -204,6 +228,19 @@ impl Follower {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_segment_that_cannot_be_read_is_told_of_once_and_by_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut follower = Follower::new(vec![directory.path().into()]).unwrap();
+        // Opened like a file, and not read like one (EISDIR).
+        let path = directory.path().join("20261122T101500Z-w0-00000000000000ab-000001.log.zst.open");
+        std::fs::create_dir(&path).unwrap();
+        let mut poll = || follower.poll(&Filters::default(), |_, _| Ok(())).unwrap();
+        let told = poll();
+        assert!(told.len() == 1 && told[0].starts_with(&path.display().to_string()), "{told:?}");
+        assert_eq!(poll(), [""; 0]);
+    }
 
     fn block(sequence_first: u64, sequence_last: u64) -> BlockEntry {
         BlockEntry { run_id: RunId(1), sequence_first, sequence_last, ..BlockEntry::default() }

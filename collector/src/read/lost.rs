@@ -1,6 +1,6 @@
 //! What was stored and what was lost, when and where: the ledger as the files tell it, long after their collector is gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
@@ -9,7 +9,7 @@ use logboom_syslog::Severity;
 use serde::Serialize;
 
 use super::ReadError;
-use super::find::Found;
+use super::find::{Found, name_of};
 use super::print::{local, rfc_3339};
 use super::scan::{Begun, Scan, complaint};
 
@@ -32,7 +32,13 @@ pub struct LedgerOfFiles {
     pub losses_joined_within_ns: u64,
     /// Runs that ended without a shutdown: what they had in memory is lost and not counted.
     pub broken_off: Vec<BrokenOff>,
+    /// Where in `losses` the last span of each kind stands.
+    #[serde(skip)]
+    last_of_kind: HashMap<Kind, usize>,
 }
+
+/// Place and detail of a loss.
+type Kind = (&'static str, Option<String>);
 
 /// Messages that were lost in one place, one after the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -51,7 +57,7 @@ pub struct LossSpan {
     pub messages: u64,
 }
 
-/// A run whose files another run had to seal.
+/// A run that left a file to another run to seal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BrokenOff {
     /// Receive time of the last message that it wrote, ns since the Unix epoch.
@@ -73,6 +79,7 @@ impl LedgerOfFiles {
             losses: Vec::new(),
             losses_joined_within_ns: SPAN_GAP_NS,
             broken_off: Vec::new(),
+            last_of_kind: HashMap::new(),
         }
     }
 
@@ -92,33 +99,31 @@ impl LedgerOfFiles {
             LossPlace::Refused | LossPlace::Malformed | LossPlace::WriteFailed => None,
         };
         let (from, to, place) = (block.received_min_ns, block.received_max_ns, loss.place.name());
-        join(
-            &mut self.losses,
-            LossSpan { from, to, place, detail, messages: loss.messages },
-            self.losses_joined_within_ns,
-        );
-        while self.losses.len() > SPANS_MAX {
-            self.losses_joined_within_ns *= 2;
+        self.join(LossSpan { from, to, place, detail, messages: loss.messages });
+        // Once it is all of time, there is one span for each kind, and no shorter list.
+        while self.losses.len() > SPANS_MAX && self.losses_joined_within_ns < u64::MAX {
+            self.losses_joined_within_ns = self.losses_joined_within_ns.saturating_mul(2);
+            self.last_of_kind.clear();
             for span in std::mem::take(&mut self.losses) {
-                join(&mut self.losses, span, self.losses_joined_within_ns);
+                self.join(span);
             }
         }
     }
-}
 
-/// Puts a span behind the others, or makes it part of the last one of its kind, if that is close.
-fn join(spans: &mut Vec<LossSpan>, span: LossSpan, gap_ns: u64) {
-    // Further back than the kinds there are, 8 severities and a few listeners, is none that is close.
-    const KINDS_MAX: usize = 64;
-    let is_close = |known: &&mut LossSpan| {
-        (known.place, &known.detail) == (span.place, &span.detail) && span.from <= known.to.saturating_add(gap_ns)
-    };
-    match spans.iter_mut().rev().take(KINDS_MAX).find(is_close) {
-        Some(known) => {
-            (known.from, known.to) = (known.from.min(span.from), known.to.max(span.to));
-            known.messages = known.messages.saturating_add(span.messages);
+    /// Puts a span behind the others, or makes it part of the last one of its kind, if that is close.
+    fn join(&mut self, span: LossSpan) {
+        let gap_ns = self.losses_joined_within_ns;
+        let last = self.last_of_kind.entry((span.place, span.detail.clone())).or_insert(self.losses.len());
+        match self.losses.get_mut(*last) {
+            Some(known) if span.from <= known.to.saturating_add(gap_ns) => {
+                (known.from, known.to) = (known.from.min(span.from), known.to.max(span.to));
+                known.messages = known.messages.saturating_add(span.messages);
+            }
+            _ => {
+                *last = self.losses.len();
+                self.losses.push(span);
+            }
         }
-        None => spans.push(span),
     }
 }
 
@@ -154,10 +159,20 @@ pub fn ledger_of_files(scan: &Scan<'_>, found: &[Found]) -> Result<(LedgerOfFile
     Ok((ledger, complaints))
 }
 
-/// The runs that left a segment for another to seal, in the time asked for, by time.
+/// The runs that left a writer's last segment for another to seal, in the time asked for, by time. One before it was given up,
+/// after a failed sync or because the disk did not take its index, and the run went on.
 fn broken_off(scan: &Scan<'_>, found: &[Found]) -> Vec<BrokenOff> {
     let mut last_by_run: BTreeMap<RunId, u64> = BTreeMap::new();
-    for entry in found.iter().filter(|found| found.is_left_behind()).flat_map(|found| &found.segment.blocks) {
+    let mut last_numbers: HashMap<(RunId, u32), u32> = HashMap::new();
+    for name in found.iter().filter_map(|found| name_of(&found.path)) {
+        let last = last_numbers.entry((name.run_id, name.writer)).or_default();
+        *last = name.number.max(*last);
+    }
+    let is_last = |found: &&Found| {
+        name_of(&found.path).is_none_or(|name| last_numbers.get(&(name.run_id, name.writer)) == Some(&name.number))
+    };
+    let left_behind = found.iter().filter(|found| found.is_left_behind()).filter(is_last);
+    for entry in left_behind.flat_map(|found| &found.segment.blocks) {
         let last_ns = last_by_run.entry(entry.run_id).or_default();
         *last_ns = entry.received_max_ns.max(*last_ns);
     }
@@ -251,6 +266,33 @@ mod tests {
         );
         assert!(lines.starts_with("stored 75\nlost   25  25.0000 %\n        7  shed: memory was used up"), "{lines}");
         assert!(lines.contains("       18  socket_buffer: the kernel's receive buffer was full"), "{lines}");
+    }
+
+    #[test]
+    fn losses_of_more_kinds_than_one_remembers_are_one_span_for_each() {
+        let mut ledger = LedgerOfFiles::new();
+        let files: Vec<Vec<String>> =
+            (0..2).map(|file| (0..150).map(|port| format!("udp://127.0.0.{file}:{port}")).collect()).collect();
+        // Many more than SPANS_MAX if they were not joined.
+        for second in 0..60 {
+            let at = second * 1_000_000_000;
+            let entry = BlockEntry { received_min_ns: at, received_max_ns: at, ..BlockEntry::default() };
+            for (listeners, detail) in files.iter().flat_map(|file| (0..150).map(move |detail| (file, detail))) {
+                ledger.add(&entry, &Loss { place: LossPlace::SocketBuffer, detail, messages: 1 }, listeners);
+            }
+        }
+        assert_eq!((ledger.losses.len(), ledger.losses_joined_within_ns), (300, SPAN_GAP_NS));
+        assert!(ledger.losses.iter().all(|span| span.messages == 60));
+    }
+
+    #[test]
+    fn more_kinds_than_spans_that_are_told_come_to_an_end() {
+        let mut ledger = LedgerOfFiles::new();
+        for number in 0..=SPANS_MAX {
+            let loss = Loss { place: LossPlace::SocketBuffer, detail: 0, messages: 1 };
+            ledger.add(&BlockEntry::default(), &loss, &[number.to_string()]);
+        }
+        assert_eq!(ledger.losses.len(), SPANS_MAX + 1);
     }
 
     #[test]

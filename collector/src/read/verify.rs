@@ -68,9 +68,16 @@ pub fn verify(found: &mut [Found], repair: bool, mut complain: impl FnMut(String
         let is_damaged =
             verification.damaged_blocks > was_clean.damaged_blocks || verification.torn_bytes > was_clean.torn_bytes;
         if repair && is_damaged {
-            let repaired = copy_whole_blocks(found, &file)?;
+            let path = repaired_path(found);
+            let (from, to) = (found.path.display(), path.display());
+            if path.exists() {
+                complain(format!(
+                    "{from}: {to} is there already, as an earlier repair made it; remove it for a new one"
+                ));
+                continue;
+            }
+            copy_whole_blocks(&path, found, &file)?;
             verification.repaired_files += 1;
-            let (from, to) = (found.path.display(), repaired.display());
             complain(format!(
                 "{from}: its {} messages are in {to}; mv it over the damaged file, or keep both",
                 found.segment.messages()
@@ -124,20 +131,30 @@ fn verify_end(found: &Found, verification: &mut Verification, complain: &mut imp
 /// Begins the name of a copy: it is then no segment of the directory, and nothing in it is read twice.
 const REPAIRED_PREFIX: &str = "repaired-";
 
-/// Writes what is whole of a segment to a new file beside it, sealed; returns its path.
-fn copy_whole_blocks(found: &Found, file: &File) -> Result<PathBuf, ReadError> {
+fn repaired_path(found: &Found) -> PathBuf {
     let name = found.path.file_name().unwrap_or_default().to_string_lossy();
-    let name = format!("{REPAIRED_PREFIX}{}", name.trim_end_matches(".open"));
-    let path = found.path.with_file_name(name);
-    let written = write_copy(&path, found, file);
-    written.map_err(|error| ReadError::Repair { path: path.clone(), error })?;
-    Ok(path)
+    found.path.with_file_name(format!("{REPAIRED_PREFIX}{}", name.trim_end_matches(".open")))
+}
+
+/// Writes what is whole of a segment to a new file, sealed. It has its name only once it is whole.
+fn copy_whole_blocks(path: &Path, found: &Found, file: &File) -> Result<(), ReadError> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let refused = |error| ReadError::Repair { path: path.into(), error };
+    let written = write_copy(&partial, found, file)
+        .and_then(|()| std::fs::rename(&partial, path).map_err(|error| RewriteError::Format(error.into())));
+    if written.is_err() {
+        // What cannot be removed either is written over by the next.
+        let _ = std::fs::remove_file(&partial);
+    }
+    written.map_err(refused)
 }
 
 fn write_copy(path: &Path, found: &Found, file: &File) -> Result<(), RewriteError> {
     let io = |error: std::io::Error| RewriteError::Format(error.into());
     let mut rewrite = Rewrite::new(&found.segment, RewriteGoal::COPY).map_err(io)?;
-    let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o640).open(path).map_err(io)?;
+    let mut copy = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(path).map_err(io)?;
     let mut block = Vec::new();
     while rewrite.next_block(file, &mut block)? {
         copy.write_all(&block).map_err(io)?;

@@ -17,10 +17,7 @@ use super::allow::AllowList;
 use super::connection::{Connection, Shared, hear_what_came};
 use super::connections::{Closed, OpenConnection};
 use super::tls::TlsSettings;
-use crate::bind::LISTEN_BACKLOG;
-
-/// Sleep after a failed accept, so that running out of file descriptors does not spin.
-const ACCEPT_SLEEP: Duration = Duration::from_millis(100);
+use crate::bind::{ACCEPT_SLEEP, LISTEN_BACKLOG};
 
 /// A connection of a sender that vanished is noticed after so long, without a limit on honest silence.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -129,15 +126,16 @@ impl Acceptor {
         // After a stop no more than wait in the kernel.
         let mut left = LISTEN_BACKLOG;
         while left > 0 {
+            // Looked at each time, as who connects without end leaves no moment in which nobody waits.
+            if !stopped && *self.stop.borrow() {
+                stopped = true;
+                hear_what_came().await;
+            }
             left -= i32::from(stopped);
             let accepted = tokio::select! {
                 biased;
                 accepted = tokio::task::unconstrained(self.door.accept()) => accepted,
-                _ = self.stop.wait_for(|stop| *stop), if !stopped => {
-                    stopped = true;
-                    hear_what_came().await;
-                    continue;
-                }
+                Ok(_) = self.stop.wait_for(|stop| *stop), if !stopped => continue,
                 () = std::future::ready(()), if stopped => break,
             };
             match accepted {

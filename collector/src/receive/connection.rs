@@ -167,6 +167,11 @@ impl<S: Stream> Connection<S> {
         let mut left_bytes: Option<usize> = None;
         loop {
             wait_while_starving(&self.shared).await;
+            // Looked at each time: a sender that outpaces us leaves no moment in which there is nothing to read.
+            if left_bytes.is_none() && *stop.borrow() {
+                left_bytes = Some(self.stream.arrived_bytes());
+                hear_what_came().await;
+            }
             let deadline = self.deadline();
             let Self { stream, source, shared, open, .. } = &mut self;
             tokio::select! {
@@ -180,11 +185,7 @@ impl<S: Stream> Connection<S> {
                     Read::NotNow => continue,
                     Read::End => break,
                 },
-                _ = stop.wait_for(|stop| *stop), if left_bytes.is_none() => {
-                    left_bytes = Some(stream.arrived_bytes());
-                    hear_what_came().await;
-                    continue;
-                }
+                Ok(_) = stop.wait_for(|stop| *stop), if left_bytes.is_none() => continue,
                 // Stopped: what had arrived was there.
                 () = std::future::ready(()), if left_bytes.is_some() => break,
                 () = open.is_to_make_room() => {

@@ -94,7 +94,7 @@ impl Steerer {
             Cpu => Some((Mode::Cpu, Steering::cpu(cpus))),
             Hash => None,
         };
-        let program = program.filter(|_| cpus.len() > 1);
+        let program = program.filter(|_| groups.iter().any(|(_, group)| is_scattered(group, cpus.len())));
         let wanted = program.is_some() && receive.steering != Auto;
         let steerer = Self {
             groups,
@@ -146,7 +146,7 @@ impl Steerer {
 
     /// The first socket of each group over which datagrams can be scattered.
     fn scattered(&self) -> impl Iterator<Item = &ReceiveSocket> {
-        let groups = self.groups.iter().filter(|(_, group)| group.len() > 1 && group.len() == self.receivers);
+        let groups = self.groups.iter().filter(|(_, group)| is_scattered(group, self.receivers));
         groups.map(|(_, group)| &*group[0])
     }
 
@@ -208,6 +208,11 @@ impl Steerer {
         };
         self.groups.iter().map(group).collect()
     }
+}
+
+/// Whether datagrams can be scattered over a group: not where the first receiver alone has a socket, as of a multicast group.
+fn is_scattered(group: &[Arc<ReceiveSocket>], receivers: usize) -> bool {
+    group.len() > 1 && group.len() == receivers
 }
 
 /// Looks now and then whether the hash will do. One receiver has it.
@@ -319,9 +324,12 @@ mod tests {
     }
 
     #[test]
-    fn a_single_receiver_has_nothing_to_steer() {
-        let steerer = steerer(config::Steering::Spread, 1, Steering::attach);
-        steerer.note_stamping();
-        assert_eq!((steerer.mode(), steerer.wants_kernel_times()), (Mode::Hash, false));
+    fn a_single_receiver_or_socket_has_nothing_to_steer() {
+        for receivers in [1, 2] {
+            let receive = Receive { steering: config::Steering::Spread, ..Config::default().receive };
+            let steerer = Steerer::with(group(1), &receive, &vec![0; receivers], Steering::attach).unwrap();
+            (0..receivers).for_each(|_| steerer.note_stamping());
+            assert_eq!((steerer.mode(), steerer.wants_kernel_times()), (Mode::Hash, false));
+        }
     }
 }

@@ -48,16 +48,19 @@ impl LocalDatagrams {
         let mut stopped = false;
         while !stopped {
             wait_while_starving(&self.shared).await;
-            tokio::select! {
-                biased;
-                ready = self.socket.readable() => if ready.is_err() { return },
-                _ = stop.wait_for(|stop| *stop) => {
-                    stopped = true;
-                    // No more can be sent, and what was stays to be read; a socket of systemd's is for who reads it next.
-                    if !self.is_shared {
-                        let _ = self.socket.shutdown(Shutdown::Read);
-                    }
-                    hear_what_came().await;
+            // Looked at each time: a sender that outpaces us leaves no moment in which there is nothing to read.
+            stopped = *stop.borrow();
+            if stopped {
+                // No more can be sent, and what was stays to be read; a socket of systemd's is for who reads it next.
+                if !self.is_shared {
+                    let _ = self.socket.shutdown(Shutdown::Read);
+                }
+                hear_what_came().await;
+            } else {
+                tokio::select! {
+                    biased;
+                    ready = self.socket.readable() => if ready.is_err() { return },
+                    Ok(_) = stop.wait_for(|stop| *stop) => continue,
                 }
             }
             for _ in 0..if stopped { LAST_DATAGRAMS_MAX } else { IN_A_ROW } {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use logboom_segment::RunId;
+use rustix::io::Errno;
 
 use super::storage::{DiskFile, SegmentFile, Storage, StoredFile};
 
@@ -50,8 +51,8 @@ pub enum DirectoryError {
 #[derive(Debug)]
 pub struct DataDirectory {
     path: PathBuf,
-    /// Open for syncing: what is created or renamed in it lasts only then.
-    handle: File,
+    /// Open for syncing: what is created or renamed in it lasts only then. `None` where its file system has no such thing.
+    handle: Option<File>,
     /// Says in hex which run writes to the directory, while it is locked.
     _lock: File,
 }
@@ -72,7 +73,14 @@ impl DataDirectory {
         probe(&path.join(PROBE_NAME), probe_bytes).map_err(refused)?;
         lock.write_all_at(run_id.to_string().as_bytes(), 0).map_err(refused)?;
         let handle = File::open(path).map_err(refused)?;
-        Ok(Self { path: path.into(), handle, _lock: lock })
+        let syncs = syncs_names(&handle).map_err(refused)?;
+        if !syncs {
+            tracing::warn!(
+                "the file system of {} cannot sync a directory: after a power cut, files that were new or renamed may be gone",
+                path.display()
+            );
+        }
+        Ok(Self { path: path.into(), handle: syncs.then_some(handle), _lock: lock })
     }
 }
 
@@ -107,7 +115,7 @@ impl Storage for DataDirectory {
     }
 
     fn sync_names(&self) -> io::Result<()> {
-        self.handle.sync_all()
+        self.handle.as_ref().map_or(Ok(()), File::sync_all)
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
@@ -129,6 +137,14 @@ pub fn writing_run(path: &Path) -> Option<RunId> {
     }
     let run_id = io::read_to_string(lock.take(RUN_ID_CHARS)).ok()?;
     u64::from_str_radix(&run_id, 16).ok().map(RunId)
+}
+
+/// Whether a file system can sync a directory; EINVAL says that it has no such operation (fsync(2)), as vboxsf and some of FUSE.
+fn syncs_names(directory: &File) -> io::Result<bool> {
+    match directory.sync_all() {
+        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::OPNOTSUPP)) => Ok(false),
+        synced => synced.map(|()| true),
+    }
 }
 
 fn take_lock(lock: &File, path: &Path) -> Result<(), DirectoryError> {
@@ -158,6 +174,14 @@ fn probe(path: &Path, bytes: usize) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_system_that_cannot_sync_a_directory_is_known_by_its_answer() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(syncs_names(&File::open(directory.path()).unwrap()).unwrap());
+        // It has no files of its own to sync.
+        assert!(!syncs_names(&File::open("/proc").unwrap()).unwrap());
+    }
 
     #[test]
     fn a_second_collector_is_refused_until_the_first_is_gone() {

@@ -31,6 +31,10 @@ struct Faults {
     creates: AtomicU32,
     writes: AtomicU32,
     syncs: AtomicU32,
+    renames: AtomicU32,
+    names: AtomicU32,
+    /// As `names`, from the next rename on.
+    names_once_renamed: AtomicU32,
     /// Bytes that the files may take; 0 for any number.
     capacity: AtomicU64,
 }
@@ -59,6 +63,10 @@ impl FaultyStorage {
     }
 }
 
+fn used_bytes(directory: &DataDirectory) -> io::Result<u64> {
+    Ok(directory.list()?.iter().map(|file| file.bytes).sum())
+}
+
 impl Storage for FaultyStorage {
     fn create(&self, name: &str) -> io::Result<Box<dyn SegmentFile>> {
         refused(&self.faults.creates)?;
@@ -74,6 +82,8 @@ impl Storage for FaultyStorage {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        refused(&self.faults.renames)?;
+        self.faults.names.fetch_add(self.faults.names_once_renamed.swap(0, Ordering::AcqRel), Ordering::AcqRel);
         self.directory.rename(from, to)
     }
 
@@ -82,11 +92,15 @@ impl Storage for FaultyStorage {
     }
 
     fn sync_names(&self) -> io::Result<()> {
+        refused(&self.faults.names)?;
         self.directory.sync_names()
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        self.directory.free_bytes()
+        match self.faults.capacity.load(Ordering::Acquire) {
+            0 => self.directory.free_bytes(),
+            capacity => Ok(capacity.saturating_sub(used_bytes(&self.directory)?)),
+        }
     }
 
     fn path(&self) -> &Path {
@@ -111,8 +125,7 @@ impl SegmentFile for FaultyFile {
             let _ = self.file.write_at(&bytes[..bytes.len() / 2], offset);
         })?;
         let capacity = self.faults.capacity.load(Ordering::Acquire);
-        let used: u64 = self.directory.list()?.iter().map(|file| file.bytes).sum();
-        if capacity > 0 && used + bytes.len() as u64 > capacity {
+        if capacity > 0 && used_bytes(&self.directory)? + bytes.len() as u64 > capacity {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.file.write_at(bytes, offset)
@@ -158,9 +171,10 @@ pub(super) fn store_on(
     before: impl Fn(u32, &Ledger),
 ) -> Books {
     let pool = Arc::new(BlockPool::new(64 * Rows::memory_bytes_max(LIMITS), 0.0, LIMITS));
-    let ledger = Arc::new(Ledger::new(1, 1, 1, vec![], Arc::clone(&pool), true));
+    let writers = config.store.writers.max(1);
+    let ledger = Arc::new(Ledger::new(1, 1, writers, vec![], Arc::clone(&pool), true));
     let telemetry = Telemetry::start();
-    let (queue, ends) = block_queue(64, 1);
+    let (queue, ends) = block_queue(64, writers);
     let state = StoreState::new(Volumes::new(storages), config.store.unsynced.as_usize());
     let context = StoreContext {
         config,
@@ -274,18 +288,62 @@ fn what_a_failed_sync_leaves_in_doubt_is_kept_until_it_can_be_written() {
 
 #[test]
 fn a_disk_that_never_syncs_costs_neither_time_nor_files_without_end() {
-    for sync in [Sync::Every(Time::millis(10)), Sync::Block] {
+    let of_files: fn(&Faults) -> &AtomicU32 = |faults| &faults.syncs;
+    let of_the_directory: fn(&Faults) -> &AtomicU32 = |faults| &faults.names;
+    let often = Sync::Every(Time::millis(10));
+    for (sync, syncs) in [(often, of_files), (Sync::Block, of_files), (often, of_the_directory)] {
         let directory = tempfile::tempdir().unwrap();
         let mut config = config();
         config.store.sync = sync;
         config.store.unsynced = Size::bytes(2_000);
         let books = store(directory.path(), 300, &config, |_, faults, _| {
-            faults.syncs.store(u32::MAX, Ordering::Release);
+            syncs(faults).store(u32::MAX, Ordering::Release);
         });
         assert_eq!(books.difference(), 0);
         assert!(books.stored > 0 && books.stored + books.write_failed == 300, "{books}");
         let files = list_segments(directory.path()).unwrap().len();
         assert!(files < 20, "{files} files");
+    }
+}
+
+#[test]
+fn a_directory_that_does_not_sync_for_a_moment_costs_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let books = store(directory.path(), 50, &config(), |number, faults, _| {
+        faults.names.fetch_add(if number == 0 { 2 } else { 0 }, Ordering::AcqRel);
+    });
+    assert_eq!((books.stored, books.write_failed, books.difference()), (50, 0, 0));
+    let (sealed, _, losses) = stored(directory.path());
+    assert_eq!((sealed.iter().copied().collect::<BTreeSet<u32>>(), losses), ((0..50).collect(), 0));
+}
+
+#[test]
+fn a_segment_gets_its_sealed_name_also_where_that_is_refused_at_first() {
+    let renames: fn(&Faults) -> &AtomicU32 = |faults| &faults.renames;
+    let names: fn(&Faults) -> &AtomicU32 = |faults| &faults.names_once_renamed;
+    for refused in [renames, names] {
+        let directory = tempfile::tempdir().unwrap();
+        let books = store(directory.path(), 5, &config(), |_, faults, _| refused(faults).store(1, Ordering::Release));
+        assert_eq!((books.stored, books.difference()), (5, 0));
+        let (sealed, open, _) = stored(directory.path());
+        assert_eq!((sealed, open), (vec![0, 1, 2, 3, 4], vec![]));
+    }
+}
+
+#[test]
+fn an_index_that_is_refused_at_the_end_does_not_hold_up_the_end() {
+    for sync in [Sync::None, Sync::Every(Time::secs(3600))] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = config();
+        config.store.sync = sync;
+        let books = store(directory.path(), 5, &config, |number, faults, ledger| {
+            if number == 4 {
+                wait_until(|| ledger.read().stored == 4);
+                faults.writes.store(u32::MAX, Ordering::Release);
+            }
+        });
+        assert_eq!((books.stored, books.write_failed, books.difference()), (4, 1, 0));
+        assert_eq!(stored(directory.path()).1, [0, 1, 2, 3]);
     }
 }
 
@@ -320,24 +378,31 @@ fn a_disk_that_refuses_for_a_moment_costs_nothing() {
 #[test]
 fn a_disk_that_refuses_until_memory_is_short_costs_what_has_no_room_and_no_more() {
     const BLOCKS: u32 = 500;
-    let directory = tempfile::tempdir().unwrap();
-    let books = store(directory.path(), BLOCKS + 40, &config(), |number, faults, ledger| {
-        if number == 20 {
-            wait_until(|| ledger.read().stored == 20);
-            faults.writes.store(u32::MAX, Ordering::Release);
-        }
-        if number == BLOCKS {
-            faults.writes.store(0, Ordering::Release);
-            wait_until(|| ledger.read().in_flight == 0);
-        }
-    });
-    let lost = books.write_failed;
-    assert_eq!((books.stored + lost, books.difference()), (u64::from(BLOCKS) + 40, 0));
-    // The pool has 64 blocks: what waits in three quarters of it is not lost.
-    assert!((1..=u64::from(BLOCKS) - 20 - 40).contains(&lost), "{lost} lost");
-    let (sealed, open, losses) = stored(directory.path());
-    assert_eq!((sealed.len() as u64, open.len(), losses), (books.stored, 0, lost));
-    assert!(sealed.ends_with(&(BLOCKS..BLOCKS + 40).collect::<Vec<_>>()), "all that came after is there");
+    for writers in [1, 2] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = config();
+        config.store.writers = writers;
+        let books = store(directory.path(), BLOCKS + 40, &config, |number, faults, ledger| {
+            if number == 20 {
+                wait_until(|| ledger.read().stored == 20);
+                faults.writes.store(u32::MAX, Ordering::Release);
+            }
+            if number == BLOCKS {
+                faults.writes.store(0, Ordering::Release);
+            }
+            if number >= BLOCKS {
+                // One at a time: the first writer has them all, and tells what the others lost too.
+                wait_until(|| ledger.read().in_flight == 0);
+            }
+        });
+        let lost = books.write_failed;
+        assert_eq!((books.stored + lost, books.difference()), (u64::from(BLOCKS) + 40, 0));
+        // The pool has 64 blocks: what waits in three quarters of it is not lost.
+        assert!((1..=u64::from(BLOCKS) - 20 - 40).contains(&lost), "{lost} lost");
+        let (sealed, open, losses) = stored(directory.path());
+        assert_eq!((sealed.len() as u64, open.len(), losses), (books.stored, 0, lost));
+        assert!((BLOCKS..BLOCKS + 40).all(|number| sealed.contains(&number)), "all that came after is there");
+    }
 }
 
 #[test]
@@ -384,6 +449,18 @@ fn a_directory_whose_syncs_fail_is_left_for_another() {
     let (on_first, on_second) = (stored(first.path()), stored(second.path()));
     let all: BTreeSet<u32> = [on_first.0, on_first.1, on_second.0].concat().into_iter().collect();
     assert_eq!(all, (0..40).collect());
+}
+
+#[test]
+fn a_dead_directory_costs_nothing_while_another_is_only_slow() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ((dead, faults), (slow, _)) = (faulty(first.path()), faulty(second.path()));
+    faults.writes.store(u32::MAX, Ordering::Release);
+    let mut config = config();
+    // Each block waits for the sync of the one before it, and so most of the pool waits.
+    config.store.unsynced = Size::bytes(1);
+    let books = store_on(vec![dead, slow], 300, &config, |_, _| {});
+    assert_eq!((books.stored, books.write_failed, books.difference()), (300, 0, 0));
 }
 
 #[test]

@@ -9,12 +9,19 @@ use std::time::{Duration, Instant, SystemTime};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use logboom_segment::{FileState, SegmentName};
 
+use super::StoreState;
 use super::recover::TORN_SUFFIX;
 use super::storage::{Storage, StoredFile};
+use super::usage::DirectoryUses;
 use super::volumes::Volumes;
 
 /// Time between looks whether something is to be deleted.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Time between looks whether a deletion has made room, and the longest that is waited for: a file that is being read takes up
+/// its room until it is closed, and some file systems free it only later.
+const ROOM_LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What a data directory may hold; `None` sets no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,6 +149,19 @@ impl RoomSender {
     }
 }
 
+/// A deletion that is to make room.
+struct Deletion {
+    free_bytes_before: u64,
+    begun: Instant,
+}
+
+impl Deletion {
+    /// Whether the room is still to come.
+    fn is_awaited(&self, free_bytes: u64, now: Instant) -> bool {
+        free_bytes <= self.free_bytes_before && now.duration_since(self.begun) < ROOM_WAIT_MAX
+    }
+}
+
 /// The thread that deletes.
 pub struct Retention {
     volumes: Arc<Volumes>,
@@ -149,6 +169,7 @@ pub struct Retention {
     evict_when_full: bool,
     files: Arc<FileLock>,
     counts: Arc<RetentionCounts>,
+    uses: Arc<DirectoryUses>,
     asked: Receiver<Arc<dyn Storage>>,
 }
 
@@ -156,14 +177,14 @@ impl Retention {
     /// It ends when every [`RoomSender`] is gone.
     #[must_use]
     pub fn new(
-        volumes: Arc<Volumes>,
+        state: &StoreState,
         limits: RetentionLimits,
         evict_when_full: bool,
         files: Arc<FileLock>,
-        counts: Arc<RetentionCounts>,
     ) -> (Self, RoomSender) {
         let (sender, asked) = bounded(1);
-        (Self { volumes, limits, evict_when_full, files, counts, asked }, RoomSender(sender))
+        let StoreState { volumes, retention: counts, uses, .. } = state.clone();
+        (Self { volumes, limits, evict_when_full, files, counts, uses, asked }, RoomSender(sender))
     }
 
     /// Deletes until the last writer is gone.
@@ -175,6 +196,7 @@ impl Retention {
                 Err(RecvTimeoutError::Timeout) => {
                     for storage in self.volumes.all() {
                         self.keep_limits(&**storage);
+                        self.uses.look(&**storage);
                     }
                     next = Instant::now() + LOOK_INTERVAL;
                 }
@@ -198,22 +220,36 @@ impl Retention {
         })
     }
 
-    /// The disk is full: the limits first, then, if that is the policy, the oldest segment.
+    /// The disk is full: the limits first, then, if that is the policy, the oldest segment. Nothing more is deleted before that
+    /// has made room.
     fn make_room(&self, storage: &dyn Storage) {
-        if self.keep_limits(storage) > 0 || !self.evict_when_full {
-            return;
+        let free_bytes = || storage.free_bytes().unwrap_or_default();
+        let deletion = Deletion { free_bytes_before: free_bytes(), begun: Instant::now() };
+        let deleted = match self.keep_limits(storage) {
+            0 if self.evict_when_full => self.evict_oldest(storage),
+            deleted => deleted,
+        };
+        while deleted > 0 && deletion.is_awaited(free_bytes(), Instant::now()) {
+            // Asked again meanwhile: this is the answer.
+            if let Err(RecvTimeoutError::Disconnected) = self.asked.recv_timeout(ROOM_LOOK_INTERVAL) {
+                return;
+            }
         }
+        while self.asked.try_recv().is_ok() {}
+    }
+
+    /// Deletes the oldest segment; returns how many files that were.
+    fn evict_oldest(&self, storage: &dyn Storage) -> usize {
         let evicted = storage.list().and_then(|files| {
             let limits = RetentionLimits { min_free_bytes: Some(1), ..RetentionLimits::default() };
             let oldest = decide(&files, SystemTime::now(), 0, &limits);
             let oldest: Vec<_> = oldest.into_iter().map(|(name, _)| (name, Reason::Full)).collect();
             self.delete(storage, &oldest)
         });
-        // Asked again meanwhile: answered by what was just deleted.
-        while self.asked.try_recv().is_ok() {}
-        if let Err(error) = evicted {
+        evicted.unwrap_or_else(|error| {
             tracing::error!("making room in {}: {error}", storage.path().display());
-        }
+            0
+        })
     }
 
     fn delete(&self, storage: &dyn Storage, files: &[(String, Reason)]) -> io::Result<usize> {
@@ -234,7 +270,10 @@ impl Retention {
 
 #[cfg(test)]
 mod tests {
+    use logboom_segment::RunId;
+
     use super::*;
+    use crate::store::directory::DataDirectory;
 
     const NOW_SECS: u64 = 1_000_000;
 
@@ -279,6 +318,31 @@ mod tests {
         files[2].name = format!("repaired-{}", files[2].name);
         files[3].name = "logboom.lock".into();
         assert_eq!(deleted(&files, 0, all), [(4, Reason::Age)]);
+    }
+
+    #[test]
+    fn a_deletion_is_waited_for_until_it_has_made_room_and_not_for_ever() {
+        let begun = Instant::now();
+        let deletion = Deletion { free_bytes_before: 1_000, begun };
+        assert!(deletion.is_awaited(1_000, begun), "somebody reads the file");
+        assert!(deletion.is_awaited(900, begun + ROOM_WAIT_MAX / 2), "and others write");
+        assert!(!deletion.is_awaited(1_001, begun));
+        assert!(!deletion.is_awaited(1_000, begun + ROOM_WAIT_MAX));
+    }
+
+    #[test]
+    fn what_the_limits_delete_answers_all_who_asked_for_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let storage: Arc<dyn Storage> = Arc::new(DataDirectory::open(directory.path(), RunId(1), 0).unwrap());
+        let names = [1, 2, 3].map(|number| segment(number, 0).name);
+        names.iter().for_each(|name| storage.create(name).unwrap().write_at(&[7; 1 << 20], 0).unwrap());
+        let limits = RetentionLimits { max_bytes: Some(5 << 19), ..RetentionLimits::default() };
+        let state = StoreState::new(Volumes::new(vec![Arc::clone(&storage)]), 0);
+        let (retention, room) = Retention::new(&state, limits, true, Arc::default());
+        room.ask(&storage);
+        retention.make_room(&*storage);
+        assert!(retention.asked.is_empty(), "asked before it was there");
+        assert_eq!((retention.counts.get(Reason::Bytes), retention.counts.get(Reason::Full)), (1, 0));
     }
 
     #[test]

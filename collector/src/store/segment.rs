@@ -37,12 +37,20 @@ pub(crate) struct Progress {
     pub(crate) kept: VecDeque<Box<KeptBlock>>,
     /// A sync has failed: the file is abandoned, and its writer writes the kept blocks to another.
     pub(crate) has_failed: bool,
+    /// It is doing that: the kept blocks are in its hands.
+    pub(crate) is_being_saved: bool,
 }
 
 impl Progress {
     /// Receive time of the oldest message that the file may hold and that is not known to be on disk.
     pub(crate) fn oldest_unsynced_ns(&self) -> Option<u64> {
         self.oldest_written_ns.into_iter().chain(self.writing_ns).min()
+    }
+
+    /// Whether all of it is on disk, or it is given up and nothing of it is kept any more.
+    fn is_settled(&self) -> bool {
+        let is_kept = self.is_being_saved || !self.kept.is_empty();
+        !is_kept && (self.has_failed || self.synced_bytes == self.written_bytes)
     }
 
     /// Notes that the block which was being written now is, up to `end_bytes`.
@@ -84,10 +92,9 @@ impl SegmentHandle {
         self.name.file_name(FileState::Sealed)
     }
 
-    /// Whether all of it is on disk, or it is given up and nothing of it is kept any more.
+    /// As of [`Progress::is_settled`].
     pub(crate) fn is_settled(&self) -> bool {
-        let progress = self.progress();
-        progress.kept.is_empty() && (progress.has_failed || progress.synced_bytes == progress.written_bytes)
+        self.progress().is_settled()
     }
 }
 
@@ -202,6 +209,15 @@ mod tests {
         progress.note_written(kept(20, 4), 30);
         assert_eq!(progress.note_synced(30).len(), 1);
         assert_eq!(progress.oldest_unsynced_ns(), None);
+    }
+
+    #[test]
+    fn a_segment_whose_blocks_are_being_saved_is_not_settled() {
+        let mut progress =
+            Progress { has_failed: true, is_being_saved: true, written_bytes: 10, ..Progress::default() };
+        assert!(!progress.is_settled(), "they are kept by nobody else");
+        progress.is_being_saved = false;
+        assert!(progress.is_settled());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The sync thread: makes what was written last, on a timer and away from the writers, and completes sealed segments.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -12,6 +14,9 @@ use super::unsynced::Unsynced;
 use super::volumes::Volumes;
 use crate::config::Sync;
 use crate::telemetry::StoreTimes;
+
+/// Segments that wait for their sealed name, at most: each is an open file.
+const UNNAMED_MAX: usize = 16;
 
 /// What writers tell the sync thread. A few a segment and a few a sync, so the channel needs no bound.
 pub(crate) enum SyncOrder {
@@ -33,6 +38,8 @@ pub struct Syncer {
     unsynced: Arc<Unsynced>,
     times: StoreTimes,
     sealed: SealedSender,
+    /// Complete and on disk, but not for good under their sealed names: tried again with each sync.
+    unnamed: Vec<Arc<SegmentHandle>>,
 }
 
 /// The writers' end.
@@ -57,16 +64,18 @@ impl Syncer {
         sealed: SealedSender,
     ) -> (Self, SyncSender) {
         let (sender, orders) = unbounded();
-        (Self { orders, policy, volumes, unsynced, times, sealed }, SyncSender(sender))
+        (Self { orders, policy, volumes, unsynced, times, sealed, unnamed: Vec::new() }, SyncSender(sender))
     }
 
     /// Syncs until the last writer is gone.
-    pub fn run(self) {
+    pub fn run(mut self) {
         let interval = self.policy.interval();
         let mut next = Instant::now() + interval;
         loop {
             match self.orders.recv_timeout(next.saturating_duration_since(Instant::now())) {
-                Ok(SyncOrder::Begun(segment)) => _ = make_name_last(&segment),
+                // Without syncs its name is made last when it is sealed.
+                Ok(SyncOrder::Begun(_)) if self.policy == Sync::None => {}
+                Ok(SyncOrder::Begun(segment)) => _ = self.make_name_last(&segment),
                 Ok(SyncOrder::Sealed(segment)) => self.complete(&segment),
                 Ok(SyncOrder::GivenUp(segment)) => self.end(&segment),
                 Ok(SyncOrder::Now) | Err(RecvTimeoutError::Timeout) => {
@@ -79,7 +88,7 @@ impl Syncer {
         self.sync_all();
     }
 
-    fn sync_all(&self) {
+    fn sync_all(&mut self) {
         self.unsynced.sync_begins();
         for segment in self.unsynced.segments() {
             match self.policy {
@@ -87,6 +96,8 @@ impl Syncer {
                 Sync::Block | Sync::Every(_) => _ = self.sync(&segment),
             }
         }
+        let unnamed = std::mem::take(&mut self.unnamed);
+        self.unnamed = unnamed.into_iter().filter(|segment| self.name_sealed(segment).is_err()).collect();
     }
 
     /// Nothing is synced before the segment is sealed: there is no knowing what would have to be written again.
@@ -98,15 +109,12 @@ impl Syncer {
     /// Whether all that was written before is now on disk. A file whose sync failed once is not asked again: the kernel
     /// would say yes, and mean only what it still has (fsync(2)).
     fn sync(&self, segment: &SegmentHandle) -> bool {
-        if !make_name_last(segment) {
+        if segment.progress().has_failed || !self.make_name_last(segment) {
             return false;
         }
         // What is written from here on is for the next sync.
         let written_bytes = {
             let progress = segment.progress();
-            if progress.has_failed {
-                return false;
-            }
             if progress.written_bytes == progress.synced_bytes {
                 return true;
             }
@@ -115,56 +123,71 @@ impl Syncer {
         let begun = Instant::now();
         let synced = segment.file.sync();
         self.times.sync_seconds.record(begun.elapsed());
-        let mut progress = segment.progress();
         match &synced {
             Ok(()) => {
                 self.volumes.note_synced(&segment.storage);
-                progress.note_synced(written_bytes).into_iter().for_each(|block| self.unsynced.release(*block));
+                let synced = segment.progress().note_synced(written_bytes);
+                synced.into_iter().for_each(|block| self.unsynced.release(*block));
             }
-            Err(error) => {
-                self.volumes.note_sync_failure(&segment.storage, Instant::now());
-                progress.has_failed = true;
-                tracing::error!(
-                    "syncing {}: {error}; it is given up, and what is not known to be on disk is written to another file",
-                    segment.open_path().display(),
-                );
-            }
+            Err(error) => self.give_up(segment, &segment.open_path(), error),
         }
         synced.is_ok()
     }
 
-    fn complete(&self, segment: &Arc<SegmentHandle>) {
-        if self.sync(segment) {
-            let storage = &segment.storage;
-            let renamed = storage.rename(&segment.open_name(), &segment.sealed_name());
-            match renamed.and_then(|()| storage.sync_names()) {
-                Ok(()) => {
-                    self.sealed.send(Candidate { storage: Arc::clone(storage), name: segment.sealed_name() });
-                }
-                Err(error) => {
-                    let path = segment.open_path();
-                    tracing::error!("sealing {}: {error}; it stays readable under this name", path.display());
-                }
+    /// Whether a segment's name lasts: before that, nothing in it is said to. A directory that does not sync is, for the
+    /// segment, as bad as the file.
+    fn make_name_last(&self, segment: &SegmentHandle) -> bool {
+        if segment.has_lasting_name.load(Ordering::Acquire) {
+            return true;
+        }
+        let synced = segment.storage.sync_names();
+        match &synced {
+            Ok(()) => segment.has_lasting_name.store(true, Ordering::Release),
+            Err(error) => self.give_up(segment, segment.storage.path(), error),
+        }
+        synced.is_ok()
+    }
+
+    /// Leaves a segment to its writer, which writes what is in doubt to another, where `path` could not be synced.
+    fn give_up(&self, segment: &SegmentHandle, path: &Path, error: &io::Error) {
+        self.volumes.note_sync_failure(&segment.storage, Instant::now());
+        segment.progress().has_failed = true;
+        tracing::error!(
+            "syncing {}: {error}; {} is given up, and what is not known to be on disk is written to another file",
+            path.display(),
+            segment.open_name(),
+        );
+    }
+
+    fn complete(&mut self, segment: &Arc<SegmentHandle>) {
+        if self.sync(segment)
+            && let Err(error) = self.name_sealed(segment)
+        {
+            let path = segment.open_path();
+            tracing::error!("sealing {}: {error}; it stays readable, and is tried again", path.display());
+            // Of a directory that refuses for long the next start seals the rest.
+            if self.unnamed.len() < UNNAMED_MAX {
+                self.unnamed.push(Arc::clone(segment));
             }
         }
         self.end(segment);
+    }
+
+    /// Gives a complete segment its sealed name, and makes that last.
+    fn name_sealed(&self, segment: &SegmentHandle) -> io::Result<()> {
+        let storage = &segment.storage;
+        match storage.rename(&segment.open_name(), &segment.sealed_name()) {
+            // It has the name since the last try, which could not make it last.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            renamed => renamed?,
+        }
+        storage.sync_names()?;
+        self.sealed.send(Candidate { storage: Arc::clone(storage), name: segment.sealed_name() });
+        Ok(())
     }
 
     fn end(&self, segment: &Arc<SegmentHandle>) {
         self.sync(segment);
         self.unsynced.end_segment(segment);
     }
-}
-
-/// Whether a segment's name lasts: before that, nothing in it is said to. Tried again before each of its syncs.
-fn make_name_last(segment: &SegmentHandle) -> bool {
-    if segment.has_lasting_name.load(Ordering::Acquire) {
-        return true;
-    }
-    let synced = segment.storage.sync_names();
-    if let Err(error) = &synced {
-        tracing::error!("syncing the directory {}: {error}; it is tried again", segment.storage.path().display());
-    }
-    segment.has_lasting_name.store(synced.is_ok(), Ordering::Release);
-    synced.is_ok()
 }

@@ -7,7 +7,7 @@
 //! and counted, when three quarters of that are used.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use logboom_segment::{BlockHeader, Compression, EncodeError, Encoder, Loss, LossPlace, RunId, SegmentName};
@@ -58,6 +58,8 @@ pub struct WriterContext {
     pub room: RoomSender,
     /// The bound on blocks that are not synced yet.
     pub unsynced: Arc<Unsynced>,
+    /// Losses whose block could not be written: they go into the next that is, whoever writes it.
+    pub unwritten: Arc<Mutex<Vec<Loss>>>,
     /// Durations of writes.
     pub times: StoreTimes,
 }
@@ -77,8 +79,8 @@ pub struct Writer {
     /// Those that are full or left, and have no index yet because the disk does not take it.
     unsealed: Vec<OpenSegment>,
     segments_begun: u32,
-    /// Losses whose block could not be written: they go into the next.
-    unwritten: Vec<Loss>,
+    /// Blocks are being lost, which is said once.
+    is_losing: bool,
     /// Since when the disk takes nothing while it shuts down.
     last_tries: Option<Instant>,
 }
@@ -112,7 +114,7 @@ impl Writer {
             unsettled: Vec::new(),
             unsealed: Vec::new(),
             segments_begun: 0,
-            unwritten: Vec::new(),
+            is_losing: false,
             last_tries: None,
         })
     }
@@ -144,21 +146,32 @@ impl Writer {
     fn take(&mut self, mut block: Box<Block>) {
         self.save_what_failed(false);
         let messages = block.rows.len() as u64;
-        self.unwritten.drain(..).for_each(|loss| loss.add_to(&mut block.losses));
+        self.lock_unwritten().drain(..).for_each(|loss| loss.add_to(&mut block.losses));
         let written = self.wait_for_room().and_then(|()| self.write(&mut block));
-        let counts = &self.context.ledger.writers[self.number];
+        let Ledger { writers, pool, .. } = &*self.context.ledger;
         match written {
-            Ok(()) => counts.stored.add(messages),
+            Ok(()) => {
+                writers[self.number].stored.add(messages);
+                self.is_losing &= pool.is_low();
+            }
             Err(error) => {
-                counts.write_failed.add(messages);
-                self.unwritten = std::mem::take(&mut block.losses);
-                Loss { place: LossPlace::WriteFailed, detail: 0, messages }.add_to(&mut self.unwritten);
-                tracing::debug!("{messages} messages are lost (write_failed): {error}");
+                writers[self.number].write_failed.add(messages);
+                let lost = Loss { place: LossPlace::WriteFailed, detail: 0, messages };
+                let mut unwritten = self.lock_unwritten();
+                block.losses.drain(..).chain([lost]).for_each(|loss| loss.add_to(&mut unwritten));
+                drop(unwritten);
+                if !std::mem::replace(&mut self.is_losing, true) {
+                    tracing::error!("messages are lost (write_failed), the first {messages} of them now: {error}");
+                }
             }
         }
         self.context.ledger.pool.give_back(block);
         self.ask_for_sync();
         self.seal_if_due();
+    }
+
+    fn lock_unwritten(&self) -> MutexGuard<'_, Vec<Loss>> {
+        self.context.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&mut self, block: &mut Block) -> Result<(), WriteError> {
@@ -284,9 +297,7 @@ impl Writer {
         let Some(segment) = &mut self.segment else { return Ok(()) };
         segment.write(block, &self.context.listeners)?;
         self.context.volumes.note_written(&segment.handle.storage);
-        if self.context.volumes.failing() == 0 {
-            self.last_tries = None;
-        }
+        self.last_tries = None;
         Ok(())
     }
 
@@ -314,8 +325,8 @@ impl Writer {
             if !self.context.unsynced.is_full() {
                 return Ok(());
             }
-            // A disk that is only slow is waited for.
-            if self.context.volumes.failing() > 0 && self.must_give_up() {
+            // A disk that is only slow is waited for; and of several directories, one that works.
+            if !self.context.volumes.any_usable(Instant::now()) && self.must_give_up() {
                 return Err(WriteError::NotSynced);
             }
             std::thread::sleep(NO_ROOM_SLEEP);
@@ -341,7 +352,11 @@ impl Writer {
         if !must && !self.context.volumes.any_usable(Instant::now()) {
             return false;
         }
-        let mut kept = std::mem::take(&mut failed.progress().kept);
+        let mut kept = {
+            let mut progress = failed.progress();
+            progress.is_being_saved = true;
+            std::mem::take(&mut progress.kept)
+        };
         while let Some(block) = kept.pop_front() {
             if let Err((error, block)) = self.write_kept(block) {
                 kept.push_front(block);
@@ -351,8 +366,11 @@ impl Writer {
                 break;
             }
         }
-        failed.progress().kept = kept;
-        let is_saved = failed.is_settled();
+        let is_saved = kept.is_empty();
+        {
+            let mut progress = failed.progress();
+            (progress.kept, progress.is_being_saved) = (kept, false);
+        }
         if is_saved {
             self.unsettled.retain(|handle| !Arc::ptr_eq(handle, &failed));
             self.context.sync.send(SyncOrder::GivenUp(failed));
@@ -367,6 +385,10 @@ impl Writer {
         for _ in 0..TRIES {
             self.seal();
             self.seal_what_was_left();
+            // The next start writes their index; what they hold is synced now, whatever `store.sync` says.
+            for OpenSegment { handle, .. } in self.unsealed.drain(..) {
+                self.context.sync.send(SyncOrder::GivenUp(handle));
+            }
             let has_failed = |handle: &Arc<SegmentHandle>| handle.progress().has_failed;
             while !self.unsettled.iter().all(|handle| handle.is_settled() || has_failed(handle)) {
                 std::thread::sleep(NO_ROOM_SLEEP);

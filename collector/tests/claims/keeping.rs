@@ -5,7 +5,7 @@ use std::process::Output;
 use logboom::read::find::{Found, find};
 use logboom::read::scan::{Scan, ScanStats};
 use logboom::read::select::Filters;
-use logboom_segment::{Decoder, Direction, FileState, Segment, list_segments};
+use logboom_segment::{Decoder, Direction, FileState, Segment, SegmentName, list_segments};
 
 use super::support::{Collector, logboom, udp_sender};
 
@@ -77,6 +77,27 @@ fn what_a_killed_collector_left_is_sealed_at_the_next_start() {
     let broken_off = ledger["broken_off"].as_array().unwrap();
     assert_eq!((&ledger["stored"], broken_off.len()), (&7.into(), 1), "{ledger:#}");
     assert_eq!(broken_off[0]["run_id"], left.name.run_id.to_string());
+}
+
+#[test]
+fn a_file_that_was_given_up_after_a_failed_sync_does_not_say_that_its_run_broke_off() {
+    let mut collector = Collector::start(&["store.block_age=10ms"]);
+    send_apart(&collector, 0..3);
+    collector.stop();
+    let first = list_segments(&collector.data()).unwrap().remove(0);
+    let second = SegmentName { number: first.name.number + 1, ..first.name.clone() };
+    let path = |name: &SegmentName, state| collector.data().join(name.file_name(state));
+    let broken_off = || {
+        let output = logboom().args(["ledger", "--json"]).arg(collector.data()).output().unwrap();
+        let ledger: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(ledger["stored"], 3, "each message once, though it stands in two files");
+        (output.status.code(), ledger["broken_off"].as_array().unwrap().len())
+    };
+    std::fs::copy(first.path(), path(&second, FileState::Sealed)).unwrap();
+    std::fs::rename(first.path(), path(&first.name, FileState::Open)).unwrap();
+    assert_eq!(broken_off(), (Some(0), 0));
+    std::fs::rename(path(&second, FileState::Sealed), path(&second, FileState::Open)).unwrap();
+    assert_eq!(broken_off(), (Some(1), 1), "the last has no end either");
 }
 
 #[test]
@@ -219,8 +240,10 @@ fn what_is_whole_of_a_damaged_file_is_copied_to_another() {
     // In the directory the copy does not count twice.
     assert_eq!(numbers(&cat(&collector.data()).stdout), [0, 2]);
     let again = repair();
-    assert_eq!(again.status.code(), Some(2));
-    assert!(String::from_utf8(again.stderr).unwrap().contains("File exists"));
+    assert_eq!(again.status.code(), Some(1));
+    let told = String::from_utf8(again.stderr).unwrap();
+    assert!(told.contains(&format!("{} is there already", repaired.display())), "{told}");
+    assert!(String::from_utf8(again.stdout).unwrap().starts_with("DAMAGED: 1 segments"), "and it goes on to the end");
 }
 
 #[test]

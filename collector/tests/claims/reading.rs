@@ -298,6 +298,39 @@ fn write_segment(directory: &Path, messages: &[String], in_a_block: usize) {
     std::fs::write(directory.join(format!("20261122T101500Z-w0-{run_id}-000001.log.zst")), bytes).unwrap();
 }
 
+#[test]
+fn what_stat_would_have_to_ignore_it_refuses() {
+    let directory = tempfile::tempdir().unwrap();
+    write_segment(directory.path(), &["one".into(), "two".into()], 1);
+    for arguments in
+        [&["-p", "err"][..], &["-S", "-1h"], &["--source", "::1"], &["--stats"], &["--max-cpu", "2"], &["--utc"]]
+    {
+        let (code, text, errors) = run(&[&["stat"], arguments].concat(), directory.path());
+        assert_eq!((code, text.as_str()), (Some(2), ""), "{arguments:?}");
+        assert!(errors.contains("count with --count-by or --histogram"), "{errors}");
+    }
+    let (code, _, errors) = run(&["stat", "--histogram", "1h", "--json"], directory.path());
+    assert!(code == Some(2) && errors.contains("cannot be used with"), "{errors}");
+    assert_eq!(run(&["stat"], directory.path()).0, Some(0));
+}
+
+#[test]
+fn a_reader_of_the_output_that_goes_away_is_no_error() {
+    let directory = tempfile::tempdir().unwrap();
+    write_segment(directory.path(), &["one".into()], 1);
+    for arguments in [&["grep", "-c", "one"][..], &["grep", "-c", "-m", "1", "one"], &["stat"], &["check-config"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = logboom();
+        command.args(arguments).stdout(writer).stderr(Stdio::piped());
+        if arguments[0] != "check-config" {
+            command.arg(directory.path());
+        }
+        let output = command.output().unwrap();
+        assert_eq!((output.status.code(), &output.stderr[..]), (Some(0), &b""[..]), "{arguments:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -1,5 +1,6 @@
 use std::io::Write;
 use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -76,27 +77,64 @@ fn what_waits_on_a_connection_is_stored() {
     assert_eq!(collector.messages().len(), 15);
 }
 
+/// A writer that is slower than any sender: what it has not written is in flight.
+const SLOW_WRITER: [&str; 2] = ["store.level=19", "store.hurry=false"];
+
+/// Lines of noise.
+fn noise() -> Vec<u8> {
+    let mut state = 1u64;
+    let noise = std::iter::repeat_with(move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        b'a' + (state >> 59) as u8 % 26
+    });
+    let mut lines: Vec<u8> = noise.take(256 << 10).collect();
+    lines.iter_mut().skip(1023).step_by(1024).for_each(|byte| *byte = b'\n');
+    lines
+}
+
+#[test]
+fn senders_that_never_pause_do_not_hold_up_a_shutdown() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log");
+    let listen = format!("unixgram://{}", path.display());
+    let mut collector = Collector::start_with(&["--listen", &listen], &SLOW_WRITER);
+    let (to, stop) = (collector.tcp, AtomicBool::new(false));
+    let goes_on = || !stop.load(Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut stream, lines) = (TcpStream::connect(to).unwrap(), noise());
+            while goes_on() && stream.write_all(&lines).is_ok() {}
+        });
+        scope.spawn(|| {
+            let (socket, lines) = (UnixDatagram::unbound().unwrap(), noise());
+            let mut datagrams = lines.chunks(1024).cycle();
+            while goes_on() && socket.send_to(datagrams.next().unwrap(), &path).is_ok() {}
+        });
+        scope.spawn(|| while goes_on() && TcpStream::connect(to).is_ok() {});
+        collector.wait_for("in_flight", 3_000);
+        collector.signal("TERM");
+        let line = collector.wait_for_line("ledger: ");
+        let status = collector.wait();
+        stop.store(true, Ordering::Relaxed);
+        assert!(status.success() && line.contains("in_flight 0 ") && line.contains("nothing missing"), "{line}");
+    });
+}
+
 #[test]
 fn a_second_signal_ends_at_once() {
-    let mut collector = Collector::start(&[]);
+    let mut collector = Collector::start(&SLOW_WRITER);
     let mut stream = TcpStream::connect(collector.tcp).unwrap();
-    let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        // A sender that never pauses holds the first one up for a while.
         scope.spawn(|| {
-            let lines = [b'\n'; 4096];
-            while !stop.load(Ordering::Relaxed) {
-                if stream.write_all(&lines).is_err() {
-                    break;
-                }
-            }
+            let lines = noise();
+            while stream.write_all(&lines).is_ok() {}
         });
-        collector.wait_for("received", 1);
+        // Seconds of work for the writer.
+        collector.wait_for("in_flight", 3_000);
         collector.signal("TERM");
         collector.wait_for_line("stopping");
         collector.signal("TERM");
         let status = wait_for_exit(&mut collector.child);
-        stop.store(true, Ordering::Relaxed);
         assert_eq!(status.code().or(status.signal().map(|signal| 128 + signal)), Some(143), "{status}");
     });
 }

@@ -124,9 +124,9 @@ impl ReceiveSocket {
     pub fn adopt(socket: UdpSocket, receive_buffer_bytes: usize) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         ask_receive_buffer(&SockRef::from(&socket), receive_buffer_bytes)?;
-        let socket = Self::of(socket)?;
-        let dropped_before = socket.dropped()?;
-        Ok(Self { dropped_before, is_shared: true, ..socket })
+        let dropped_before = u64::from(meminfo(socket.as_fd())?[MEMINFO_DROPS]);
+        let dropped = AtomicU64::new(dropped_before);
+        Ok(Self { dropped, dropped_before, is_shared: true, ..Self::of(socket)? })
     }
 
     /// Joins the multicast group that it is bound to, on the interface numbered `interface`, or, with 0, on the one that the
@@ -136,9 +136,15 @@ impl ReceiveSocket {
     /// What setsockopt(2) says.
     pub fn join_multicast(&self, interface: u32) -> io::Result<()> {
         let membership = SockRef::from(&self.socket);
-        match self.address.ip() {
+        let joined = match self.address.ip() {
             IpAddr::V4(group) => membership.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(interface)),
             IpAddr::V6(group) => membership.join_multicast_v6(&group, interface),
+        };
+        match joined {
+            // Membership is the socket's, whose holder handed it to a process before this one (ip_mc_join_group in
+            // net/ipv4/igmp.c, ipv6_sock_mc_join in net/ipv6/mcast.c).
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && self.is_shared => Ok(()),
+            joined => joined,
         }
     }
 
@@ -166,7 +172,7 @@ impl ReceiveSocket {
     }
 
     /// Datagrams that the kernel has dropped at this socket since it is ours, whatever the cause. Any thread may ask,
-    /// at least once each 2^32 drops.
+    /// at least once each 2^31 drops.
     ///
     /// # Errors
     /// What getsockopt(2) says.
@@ -263,7 +269,19 @@ fn widen(known: u64, now: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::widen;
+    use std::net::UdpSocket;
+
+    use super::{ReceiveSocket, widen};
+
+    #[test]
+    fn a_group_is_joined_again_on_a_socket_that_outlives_who_joined_it() {
+        let held = UdpSocket::bind("239.255.77.2:0").unwrap();
+        const LOOPBACK: u32 = 1;
+        for process in ["first", "next"] {
+            let socket = ReceiveSocket::adopt(held.try_clone().unwrap(), 1 << 16).unwrap();
+            socket.join_multicast(LOOPBACK).unwrap_or_else(|error| panic!("the {process}: {error}"));
+        }
+    }
 
     #[test]
     fn a_counter_that_wraps_goes_on() {
