@@ -9,7 +9,7 @@ use serde::Serialize;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::answer::{Answer, words};
-use super::wire::{Ends, forbid_fragments, open, set_hops};
+use super::wire::{Came, Ends, forbid_fragments, open, set_hops};
 
 /// Header of ICMP echo, bytes (RFC 792 page 14, RFC 4443 section 4.1).
 pub(super) const ECHO_HEADER_BYTES: usize = 8;
@@ -175,15 +175,19 @@ impl EchoSocket {
     pub(super) fn ask(&self, sequence: u16, text_bytes: usize, until: Instant) -> Answer {
         let is_v4 = self.ends.domain() == Domain::IPV4;
         let request = request(is_v4, self.id, sequence, text_bytes);
-        let id = (self.way == Way::IcmpRaw).then_some(self.id);
-        let is_reply = |packet: &[u8]| {
-            // A raw IPv4 socket gets the IP header, too (raw(7)).
-            let message = if is_v4 && id.is_some() { behind_ip(packet) } else { Some(packet) };
+        let is_raw = self.way == Way::IcmpRaw;
+        let is_answer = |came: &Came<'_>| {
+            let (kind, message) = match *came {
+                // A raw IPv4 socket gets the IP header, too (raw(7)).
+                Came::Packet(packet) if is_v4 && is_raw => (ECHO_REPLY, behind_ip(packet)),
+                Came::Packet(packet) => (ECHO_REPLY, Some(packet)),
+                Came::ErrorAbout(request) => (ECHO_REQUEST, Some(request)),
+            };
             message
-                .and_then(|message| read_reply(is_v4, message))
-                .is_some_and(|(found, number)| number == sequence && id.is_none_or(|id| id == found))
+                .and_then(|message| read(kind, is_v4, message))
+                .is_some_and(|(id, number)| number == sequence && (!is_raw || id == self.id))
         };
-        self.ends.ask(&self.socket, (&request, self.ends.at_port(0)), is_reply, until)
+        self.ends.ask(&self.socket, (&request, self.ends.at_port(0)), is_answer, until)
     }
 
     pub(super) fn forbid_fragments(&self) -> io::Result<()> {
@@ -224,11 +228,11 @@ fn behind_ip(packet: &[u8]) -> Option<&[u8]> {
     packet.get(usize::from(packet.first()? & 15) * 4..)
 }
 
-/// Id and sequence number, if the message is an echo reply.
-fn read_reply(is_v4: bool, message: &[u8]) -> Option<(u16, u16)> {
-    let [kind, 0, _, _, id @ .., a, b] = message.get(..ECHO_HEADER_BYTES)? else { return None };
-    let is_reply = *kind == if is_v4 { ECHO_REPLY.0 } else { ECHO_REPLY.1 };
-    is_reply.then_some((u16::from_be_bytes(id.try_into().ok()?), u16::from_be_bytes([*a, *b])))
+/// Id and sequence number, if the message is of this kind.
+fn read((kind, kind6): (u8, u8), is_v4: bool, message: &[u8]) -> Option<(u16, u16)> {
+    let [found, 0, _, _, id @ .., a, b] = message.get(..ECHO_HEADER_BYTES)? else { return None };
+    let is_it = *found == if is_v4 { kind } else { kind6 };
+    is_it.then_some((u16::from_be_bytes(id.try_into().ok()?), u16::from_be_bytes([*a, *b])))
 }
 
 #[cfg(test)]
@@ -239,16 +243,17 @@ mod tests {
     fn a_request_sums_to_zero_and_its_reply_is_known() {
         let mut message = request(true, 0xbeef, 7, 5);
         assert_eq!((checksum(&message), message.len()), (0, 13));
-        assert_eq!(read_reply(true, &message), None, "a request is no reply");
+        assert_eq!(read(ECHO_REPLY, true, &message), None, "a request is no reply");
+        assert_eq!(read(ECHO_REQUEST, true, &message), Some((0xbeef, 7)));
         message[0] = 0;
-        assert_eq!(read_reply(true, &message), Some((0xbeef, 7)));
-        assert_eq!(read_reply(false, &message), None, "nor one of the other protocol");
+        assert_eq!(read(ECHO_REPLY, true, &message), Some((0xbeef, 7)));
+        assert_eq!(read(ECHO_REPLY, false, &message), None, "nor one of the other protocol");
         message[0] = 129;
-        assert_eq!(read_reply(false, &message), Some((0xbeef, 7)));
+        assert_eq!(read(ECHO_REPLY, false, &message), Some((0xbeef, 7)));
         let packet = [&[0x46; 24][..], &message].concat();
         assert_eq!(behind_ip(&packet), Some(&*message), "six words of header");
         for bytes in 0..ECHO_HEADER_BYTES {
-            assert_eq!(read_reply(false, &message[..bytes]), None);
+            assert_eq!(read(ECHO_REPLY, false, &message[..bytes]), None);
         }
     }
 

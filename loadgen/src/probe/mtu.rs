@@ -10,7 +10,7 @@ use socket2::{Protocol, Type};
 
 use super::answer::{Answer, By};
 use super::echo::{ECHO_HEADER_BYTES, ECHO_TEXT_BYTES, EchoSocket};
-use super::wire::{Ends, forbid_fragments, open};
+use super::wire::{Ends, forbid_fragments, is_error, open};
 use crate::icmp::Icmp;
 
 /// Header of UDP, bytes (RFC 768); that of ICMP echo is as long, so that a packet of either has the same text.
@@ -206,7 +206,7 @@ pub(super) fn measure(ends: Ends, echo: Option<&EchoSocket>, patience: Duration)
         let until = (Instant::now() + patience).min(begun + MTU_TIME);
         let answer = match echo {
             Some(echo) => echo.ask(sequence, text_bytes, until),
-            None => ends.ask(&socket, (&text[..text_bytes], ends.closed_port(0)), |_| false, until),
+            None => ends.ask(&socket, (&text[..text_bytes], ends.closed_port(0)), is_error, until),
         };
         sequence += 1;
         match fate(answer, ends.target.ip()) {

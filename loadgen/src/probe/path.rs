@@ -10,7 +10,7 @@ use socket2::{Protocol, Type};
 
 use super::answer::{Answer, By};
 use super::echo::{ECHO_TEXT_BYTES, EchoSocket};
-use super::wire::{Ends, open, set_hops};
+use super::wire::{Ends, is_error, open, set_hops};
 use crate::icmp::Icmp;
 
 /// Hops in a row that say nothing, after which the path is given up unless the target is known to be there.
@@ -162,7 +162,7 @@ fn ask(ends: Ends, number: u8, second: &Second<'_>, patience: Duration) -> io::R
     set_hops(&socket, number)?;
     let to = ends.closed_port(number);
     let mut begun = Instant::now();
-    let mut answer = ends.ask(&socket, (b"loadgen probe", to), |_| false, begun + patience);
+    let mut answer = ends.ask(&socket, (b"loadgen probe", to), is_error, begun + patience);
     let mut packet = Packet::Udp;
     if answer == Answer::Silent {
         begun = Instant::now();

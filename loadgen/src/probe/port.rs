@@ -202,7 +202,7 @@ pub(super) fn udp(ends: Ends, patience: Duration, sends: bool, admin: Option<&st
         let socket = open(ends.domain(), Type::DGRAM, Protocol::UDP)?;
         for _ in 0..DATAGRAMS {
             let until = Instant::now() + patience / DATAGRAMS;
-            // Whatever comes back is an answer of the port: the socket has had no other peer.
+            // Whatever the port sends back is an answer, and all errors are about what this socket sent.
             answers.push(ends.ask(&socket, (MESSAGE, ends.target), |_| true, until));
             if !matches!(answers.last(), Some(Answer::Silent)) {
                 break;
