@@ -188,7 +188,7 @@ fn mtu(probe: &Probe) -> Vec<String> {
         );
     }
     if !mtu.confirmed {
-        told.push("The target does not say what arrives, so the path may take less than this, but not more.".into());
+        told.push("The target does not say of each packet that it has arrived, so the path may take less than this, but not more.".into());
     }
     told
 }
