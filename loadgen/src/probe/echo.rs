@@ -60,7 +60,7 @@ pub struct Echo {
     pub not_permitted: Vec<NotPermitted>,
     /// ICMP was asked first, and did not answer.
     pub icmp_unanswered: bool,
-    /// Times asked.
+    /// Times asked; what this machine could not send is not among them.
     pub sent: u32,
     /// Times answered in time.
     pub received: u32,
@@ -96,7 +96,8 @@ impl Echo {
     pub(super) fn of(way: Option<Way>, target: IpAddr, answers: &[(Answer, Duration)]) -> Self {
         let round_trips = answers.iter().filter(|(answer, _)| answer.is_from(target));
         let round_trips: Vec<_> = round_trips.map(|(_, took)| took.as_secs_f64() * 1e3).collect();
-        let (sent, received) = (answers.len() as u32, round_trips.len() as u32);
+        let sent = answers.iter().filter(|(answer, _)| !matches!(answer, Answer::Failed(_))).count() as u32;
+        let received = round_trips.len() as u32;
         let failure =
             answers.iter().map(|(answer, _)| *answer).rfind(|answer| !matches!(answer, Answer::Reply | Answer::Reset));
         Self {
@@ -151,10 +152,10 @@ pub(super) struct EchoSocket {
 }
 
 impl EchoSocket {
-    /// The first way that is open, and those before it that are not.
-    pub(super) fn open(ends: Ends) -> (Option<Self>, Vec<NotPermitted>) {
+    /// The first way that is open, and those before it that are not permitted; the error of another kind that left none.
+    pub(super) fn open(ends: Ends) -> (Option<Self>, Vec<NotPermitted>, Option<io::Error>) {
         let protocol = if ends.domain() == Domain::IPV4 { Protocol::ICMPV4 } else { Protocol::ICMPV6 };
-        let mut closed = Vec::new();
+        let (mut closed, mut failed) = (Vec::new(), None);
         for (way, kind) in [(Way::IcmpDatagram, Type::DGRAM), (Way::IcmpRaw, Type::RAW)] {
             match open(ends.domain(), kind, protocol) {
                 Ok(socket) => {
@@ -163,12 +164,15 @@ impl EchoSocket {
                     }
                     // So that a raw socket hears of nobody else; without a route sending says why.
                     let _ = socket.connect(&ends.at_port(0).into());
-                    return (Some(Self { socket, way, ends, id: fastrand::u16(..) }), closed);
+                    return (Some(Self { socket, way, ends, id: fastrand::u16(..) }), closed, None);
                 }
-                Err(error) => closed.push(NotPermitted::new(way, &error)),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    closed.push(NotPermitted::new(way, &error));
+                }
+                Err(error) => failed = Some(error),
             }
         }
-        (None, closed)
+        (None, closed, failed)
     }
 
     /// Sends a request with so many bytes of text, and waits for its answer.
@@ -274,6 +278,8 @@ mod tests {
         assert_eq!(echo.rtt_ms, Some(RoundTrips { min: 20.0, median: 21.0, max: 22.0 }));
         let nothing = Echo::of(None, [10, 0, 0, 5].into(), &[]);
         assert_eq!((nothing.loss_ratio, nothing.rtt_ms), (0.0, None));
+        let unsent = Echo::of(Some(Way::IcmpRaw), [10, 0, 0, 5].into(), &[(Answer::Failed(105), ms(0))]);
+        assert_eq!((unsent.sent, unsent.loss_ratio, unsent.failure), (0, 0.0, Some(Answer::Failed(105))));
     }
 
     #[test]

@@ -79,7 +79,7 @@ const ICMP: &str = "ICMP is how the network speaks about itself: errors (this po
 fn echo(probe: &Probe) -> Vec<String> {
     let mut told = vec![ICMP.to_owned()];
     let Some(echo) = &probe.echo else { return told };
-    if echo.received == 0 && !matches!(echo.failure, Some(Answer::Undelivered { .. })) {
+    if echo.received == 0 && matches!(echo.failure, None | Some(Answer::Silent)) {
         told.push(
             "No answer does not mean that the machine is down: many networks drop ICMP echo, and let logs through. What the \
              ports say below counts more."
