@@ -58,8 +58,8 @@ impl Course<'_> {
             };
             tcp = tcp.or((*transport != Transport::Udp).then_some(answer));
             // A collector that counts, or a table of this machine, may know what no answer says.
-            let is_open = port.as_ref().is_some_and(|port| port.state == State::Open);
-            answers.push(if is_open { Answer::Reply } else { answer });
+            let has_it = |port: &Port| port.state == State::Open || port.by == Some(By::Address(target));
+            answers.push(if port.as_ref().is_some_and(has_it) { Answer::Reply } else { answer });
             ports.extend(port);
         }
         ports.reverse();

@@ -142,8 +142,8 @@ const fn meaning(transport: Transport, state: State, is_up: bool) -> Option<&'st
              protocol, and on this address and not only on 127.0.0.1?"
         }
         (State::Filtered, ..) => {
-            "Filtered: a firewall, or a router with a rule, turns our packets away and says so. Whoever runs it can let them \
-             through."
+            "Filtered: a firewall, a router with a rule, or the collector itself turns our packets away and says so. Whoever \
+             runs it can let them through."
         }
         (State::Unreachable, ..) => {
             "Unreachable: the packets do not get as far as the machine. The path shows how far they get."

@@ -134,6 +134,8 @@ fn bad_usage_is_told_with_exit_code_2() {
         (&["x", "--timeout", "11s"], "at most 10 s, not 11s"),
         (&["x", "-4", "-6"], "cannot be used with"),
         (&["x", "--no-send", "--admin", "y:1"], "cannot be used with"),
+        (&["tcp://x", "--admin", "y:1"], "TARGET names none"),
+        (&["tls://x", "--admin", "y:1"], "TARGET names none"),
     ] {
         let output = loadgen(&[&["probe"], arguments].concat());
         assert_eq!(output.status.code(), Some(2), "{output:?}");
