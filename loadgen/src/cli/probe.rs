@@ -84,8 +84,8 @@ pub(super) fn execute(command: &ProbeArguments) -> Result<u8, (u8, String)> {
     let probe = probe(&plan, command_line(), &mut |probe, part| {
         if !command.json && printed.is_ok() {
             let mut stdout = std::io::stdout().lock();
-            printed = stdout.write_all(text::part(probe, part, command.explain).as_bytes());
-            printed = std::mem::replace(&mut printed, Ok(())).and_then(|()| stdout.flush());
+            let text = text::part(probe, part, command.explain);
+            printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
         }
     });
     if command.json {

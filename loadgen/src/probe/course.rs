@@ -152,7 +152,7 @@ impl Course<'_> {
     }
 
     /// Time for an answer once the time of a round trip is known: four of the longest, and at least 200 ms, as hosts and routers
-    /// answer what is not data when they have time to.
+    /// answer what is not data when they have time to; never longer than `timeout`.
     fn short_patience(&self) -> Duration {
         let rtt = self.probe.echo.as_ref().and_then(|echo| echo.rtt_ms);
         let timeout = self.plan.timeout;
