@@ -94,7 +94,7 @@ pub struct Probe {
     pub path: Option<Path>,
     /// What could not be done, and why.
     pub could_not: Vec<String>,
-    /// The machine, by all of these.
+    /// The machine, by all of these; absent if nothing could be sent to it.
     pub host: Option<Host>,
     /// Whether messages may arrive: the machine is there, and a port is open or may be.
     pub usable: bool,
@@ -159,11 +159,15 @@ pub enum Part {
     Verdict,
 }
 
-/// Puts together what echo and ports say of the machine: any answer of its own counts more than what others say of it.
+/// Puts together what echo and ports say of the machine: any answer of its own counts more than what others say of it. What could
+/// not be sent says nothing, and is no silence.
 #[must_use]
-pub fn host(target: IpAddr, answers: &[Answer]) -> Host {
+pub fn host(target: IpAddr, answers: &[Answer]) -> Option<Host> {
+    if answers.iter().all(|answer| matches!(answer, Answer::Failed(_))) {
+        return None;
+    }
     if answers.iter().any(|answer| answer.is_from(target)) {
-        return Host { state: HostState::Up, by: Some(By::Address(target)), icmp: None };
+        return Some(Host { state: HostState::Up, by: Some(By::Address(target)), icmp: None });
     }
     let said = |wanted: &[Icmp]| {
         answers.iter().find_map(|answer| match answer {
@@ -171,14 +175,14 @@ pub fn host(target: IpAddr, answers: &[Answer]) -> Host {
             _ => None,
         })
     };
-    let of = |state, (why, by)| Host { state, by: Some(by), icmp: Some(why) };
+    let of = |state, (why, by)| Some(Host { state, by: Some(by), icmp: Some(why) });
     if let Some(said) = said(&[Icmp::HostUnreachable, Icmp::NetworkUnreachable, Icmp::TimeExceeded, Icmp::Other]) {
         return of(HostState::Unreachable, said);
     }
     if let Some(said) = said(&[Icmp::Prohibited, Icmp::PortUnreachable]) {
         return of(HostState::Filtered, said);
     }
-    Host { state: HostState::Silent, by: None, icmp: None }
+    Some(Host { state: HostState::Silent, by: None, icmp: None })
 }
 
 /// Probes, and tells of each part when it is done.
@@ -257,15 +261,16 @@ mod tests {
         let icmp = |why, by: [u8; 4]| Answer::Undelivered { why, by: By::Address(by.into()), mtu_bytes: 0 };
         let unreachable = icmp(Icmp::HostUnreachable, [10, 9, 9, 9]);
         let prohibited = icmp(Icmp::Prohibited, [10, 9, 9, 9]);
-        let state = |answers: &[Answer]| host(target, answers).state;
-        assert_eq!(state(&[]), HostState::Silent);
+        let state = |answers: &[Answer]| host(target, answers).unwrap().state;
+        assert_eq!(host(target, &[]), None);
+        assert_eq!(host(target, &[Answer::Failed(105), Answer::Failed(100)]), None, "this machine is silent");
         assert_eq!(state(&[Answer::Silent, Answer::Failed(105)]), HostState::Silent);
         assert_eq!(state(&[prohibited, Answer::Silent]), HostState::Filtered);
         assert_eq!(state(&[prohibited, unreachable, Answer::Silent]), HostState::Unreachable);
         for answer in [Answer::Reply, Answer::Reset, icmp(Icmp::PortUnreachable, [10, 0, 0, 5])] {
             assert_eq!(state(&[unreachable, answer]), HostState::Up);
         }
-        let told = host(target, &[prohibited]);
+        let told = host(target, &[prohibited]).unwrap();
         assert_eq!((told.by.unwrap().to_string(), told.icmp), ("10.9.9.9".into(), Some(Icmp::Prohibited)));
     }
 }

@@ -22,7 +22,13 @@ pub struct SendError {
     pub mtu_bytes: u32,
     /// The machine that answered.
     pub offender: Option<IpAddr>,
+    /// How what was sent began, behind the headers of IP and UDP: a raw socket hears of packets of others, too (raw_err in
+    /// net/ipv4/raw.c). Absent where less has come back, and where nobody but this machine noticed.
+    pub sent: Option<[u8; SENT_BYTES]>,
 }
+
+/// What comes back of a packet at least, bytes behind its IP header (RFC 792 page 4: 64 bits).
+const SENT_BYTES: usize = 8;
 
 /// Who noticed an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,19 +83,24 @@ const CONTROL_WORDS: usize = 16;
 /// What recvmsg(2) says, but for EAGAIN and EINTR.
 pub fn take_send_error(socket: &impl AsFd) -> io::Result<Option<SendError>> {
     let mut control = [0u64; CONTROL_WORDS];
+    let mut sent = [0; SENT_BYTES];
+    let mut part = libc::iovec { iov_base: sent.as_mut_ptr().cast(), iov_len: sent.len() };
     // SAFETY: all-zero bytes are a valid msghdr (null pointers, no flags).
     let mut header = unsafe { std::mem::zeroed::<libc::msghdr>() };
+    header.msg_iov = &raw mut part;
+    header.msg_iovlen = 1;
     loop {
         header.msg_control = control.as_mut_ptr().cast();
         header.msg_controllen = size_of_val(&control);
-        // SAFETY: the header holds no name and no iovec, and a control buffer that is as long as it says and lives through
+        // SAFETY: the header holds no name, and one iovec and a control buffer that are as long as they say and live through
         // the call.
         let result = unsafe {
             libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut header, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT)
         };
         if result >= 0 {
             let words = header.msg_controllen / size_of::<u64>();
-            return Ok(Some(read_error(&control[..words.min(CONTROL_WORDS)])));
+            let error = read_error(&control[..words.min(CONTROL_WORDS)]);
+            return Ok(Some(SendError { sent: (result as usize == SENT_BYTES).then_some(sent), ..error }));
         }
         let error = io::Error::last_os_error();
         match error.kind() {
@@ -102,7 +113,7 @@ pub fn take_send_error(socket: &impl AsFd) -> io::Result<Option<SendError>> {
 
 /// The `sock_extended_err` (include/uapi/linux/errqueue.h) among ancillary messages, and the address behind it.
 fn read_error(words: &[u64]) -> SendError {
-    let mut error = SendError { errno: 0, origin: Origin::Local, mtu_bytes: 0, offender: None };
+    let mut error = SendError { errno: 0, origin: Origin::Local, mtu_bytes: 0, offender: None, sent: None };
     let mut rest = words;
     while let [length, level_and_type, data @ ..] = rest {
         let bytes: Vec<u8> = data.iter().flat_map(|word| word.to_ne_bytes()).collect();
@@ -119,6 +130,7 @@ fn read_error(words: &[u64]) -> SendError {
                 },
                 mtu_bytes: int(&extended[8..12]) as u32,
                 offender: address(offender),
+                sent: None,
             };
         }
         let next = (*length as usize).div_ceil(size_of::<u64>()).max(2);

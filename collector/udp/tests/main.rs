@@ -296,15 +296,18 @@ fn a_port_where_nobody_listens_is_told_for_each_datagram_and_swallows_none() {
         assert_eq!(take_send_error(&from).unwrap(), None);
         let mut batch = SendBatch::new(closed, 1);
         for number in 0..5 {
-            batch.push_with(|out| out.push(number));
+            batch.push_with(|out| out.extend([number; 9]));
         }
         let (mut sent, mut errors) = (0, Vec::new());
         while sent < batch.len() {
             sent += batch.send(&from, sent).unwrap_or(0);
             errors.extend(std::iter::from_fn(|| take_send_error(&from).unwrap()));
         }
-        let unreachable = SendError { errno: 111, origin: told, mtu_bytes: 0, offender: Some(closed.ip()) }; // ECONNREFUSED
-        assert_eq!(errors, vec![unreachable; 5]);
+        let refused = |number| {
+            let (errno, offender) = (111, Some(closed.ip())); // ECONNREFUSED
+            SendError { errno, origin: told, mtu_bytes: 0, offender, sent: Some([number; 8]) }
+        };
+        assert_eq!(errors, (0..5).map(refused).collect::<Vec<_>>());
     }
 }
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{PREFLIGHT_FAILED, RUNTIME_ERROR};
+use super::{PREFLIGHT_FAILED, RUNTIME_ERROR, USAGE};
 use crate::probe::place::{Family, Place};
 use crate::probe::{COUNT_MAX, HOPS_MAX, Plan, probe, text};
 use crate::report::command_line;
+use crate::target::Transport;
 use crate::values::parse_duration;
 
 /// Longest wait for one answer, and longest pause.
@@ -16,7 +17,7 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 pub(super) struct ProbeArguments {
-    /// HOST or HOST:PORT, by UDP and TCP, port 514 unless given; or udp://HOST:PORT, tcp://HOST:PORT.
+    /// HOST or HOST:PORT, by UDP and TCP, port 514 unless given; or udp://HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT.
     #[arg(value_name = "TARGET")]
     place: Place,
     /// Only IPv4.
@@ -60,6 +61,11 @@ fn parse_wait(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn execute(command: &ProbeArguments) -> Result<u8, (u8, String)> {
+    if command.admin.is_some() && !command.place.transports.contains(&Transport::Udp) {
+        let why =
+            "--admin tells what came to a UDP port, and TARGET names none: leave it out, or probe udp://HOST:PORT";
+        return Err((USAGE, why.into()));
+    }
     let plan = Plan {
         place: command.place.clone(),
         family: match (command.ipv4, command.ipv6) {
@@ -78,8 +84,8 @@ pub(super) fn execute(command: &ProbeArguments) -> Result<u8, (u8, String)> {
     let probe = probe(&plan, command_line(), &mut |probe, part| {
         if !command.json && printed.is_ok() {
             let mut stdout = std::io::stdout().lock();
-            printed = stdout.write_all(text::part(probe, part, command.explain).as_bytes());
-            printed = std::mem::replace(&mut printed, Ok(())).and_then(|()| stdout.flush());
+            let text = text::part(probe, part, command.explain);
+            printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
         }
     });
     if command.json {

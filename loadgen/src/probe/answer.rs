@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     fn error(origin: Origin, offender: &str) -> SendError {
-        SendError { errno: 113, origin, mtu_bytes: 0, offender: offender.parse().ok() }
+        SendError { errno: 113, origin, mtu_bytes: 0, offender: offender.parse().ok(), sent: None }
     }
 
     #[test]

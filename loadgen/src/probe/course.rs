@@ -10,7 +10,7 @@ use super::path::{Known, Second};
 use super::port::{Port, State};
 use super::route::Source;
 use super::wire::Ends;
-use super::{HostState, Part, Plan, Probe, host, mtu, path, port};
+use super::{Host, HostState, Part, Plan, Probe, host, mtu, path, port};
 use crate::target::Transport;
 
 /// A machine that does not answer on its own link is known to be silent after three requests for its address, a second apart
@@ -43,30 +43,33 @@ pub(super) fn run(plan: &Plan, target: SocketAddr, mut probe: Probe, tell: &mut 
 impl Course<'_> {
     fn run(&mut self) {
         let target = self.ends.target.ip();
-        let (socket, not_permitted) = EchoSocket::open(self.ends);
+        let (socket, not_permitted, error) = EchoSocket::open(self.ends);
+        if let Some(error) = error {
+            self.could_not("open an ICMP socket", &error);
+        }
         let mut answers = self.echo(socket.as_ref());
         let (mut ports, mut tcp) = (Vec::new(), None);
         // TCP first: what it answers tells that the machine is there, and then silence of UDP need not be waited for so long.
         for transport in self.plan.place.transports.iter().rev() {
-            let patience = self.patience(host(target, &answers).state);
+            let patience = self.patience(host(target, &answers));
             let (port, answer) = match transport {
                 Transport::Udp => self.udp(patience),
                 _ => self.tcp(patience),
             };
             tcp = tcp.or((*transport != Transport::Udp).then_some(answer));
             // A collector that counts, or a table of this machine, may know what no answer says.
-            let is_open = port.as_ref().is_some_and(|port| port.state == State::Open);
-            answers.push(if is_open { Answer::Reply } else { answer });
+            let has_it = |port: &Port| port.state == State::Open || port.by == Some(By::Address(target));
+            answers.push(if port.as_ref().is_some_and(has_it) { Answer::Reply } else { answer });
             ports.extend(port);
         }
         ports.reverse();
-        self.tcp_echo(tcp, host(target, &answers).state, &mut answers);
+        self.tcp_echo(tcp, host(target, &answers), &mut answers);
         if let Some(echo) = &mut self.probe.echo {
             echo.not_permitted = not_permitted;
         }
         (self.tell)(&self.probe, Part::Echo);
         self.probe.ports = ports;
-        self.probe.host = Some(host(target, &answers));
+        self.probe.host = host(target, &answers);
         (self.tell)(&self.probe, Part::Ports);
         let socket = socket.filter(|_| self.probe.echo.as_ref().is_some_and(Echo::is_icmp_answered));
         self.mtu(socket.as_ref());
@@ -93,9 +96,10 @@ impl Course<'_> {
     }
 
     /// Time for an answer of a port: enough for the network to find out that the machine is not there.
-    fn patience(&self, state: HostState) -> Duration {
+    fn patience(&self, host: Option<Host>) -> Duration {
         let timeout = self.plan.timeout;
-        if state == HostState::Up { timeout } else { timeout.max(NEIGHBOUR_TIME) }
+        let is_up = host.is_some_and(|host| host.state == HostState::Up);
+        if is_up { timeout } else { timeout.max(NEIGHBOUR_TIME) }
     }
 
     fn udp(&mut self, patience: Duration) -> (Option<Port>, Answer) {
@@ -119,7 +123,7 @@ impl Course<'_> {
     }
 
     /// Where ICMP was not permitted or not answered, connections: a machine that refuses them is there, too.
-    fn tcp_echo(&mut self, tcp: Option<Answer>, state: HostState, answers: &mut Vec<Answer>) {
+    fn tcp_echo(&mut self, tcp: Option<Answer>, host: Option<Host>, answers: &mut Vec<Answer>) {
         let target = self.ends.target.ip();
         let (asked, is_answered) = match &self.probe.echo {
             Some(echo) => (echo.way.is_some(), echo.received > 0),
@@ -129,7 +133,8 @@ impl Course<'_> {
             return;
         }
         // A port that was silent would be silent again.
-        let is_worth = tcp.map_or(state == HostState::Silent || !asked, |answer| answer.is_from(target));
+        let is_silent = host.is_none_or(|host| host.state == HostState::Silent);
+        let is_worth = tcp.map_or(is_silent || !asked, |answer| answer.is_from(target));
         if !is_worth {
             return;
         }
@@ -147,7 +152,7 @@ impl Course<'_> {
     }
 
     /// Time for an answer once the time of a round trip is known: four of the longest, and at least 200 ms, as hosts and routers
-    /// answer what is not data when they have time to.
+    /// answer what is not data when they have time to; never longer than `timeout`.
     fn short_patience(&self) -> Duration {
         let rtt = self.probe.echo.as_ref().and_then(|echo| echo.rtt_ms);
         let timeout = self.plan.timeout;
@@ -155,7 +160,7 @@ impl Course<'_> {
     }
 
     fn mtu(&mut self, socket: Option<&EchoSocket>) {
-        if self.probe.host.is_some_and(|host| matches!(host.state, HostState::Unreachable | HostState::Filtered)) {
+        if self.probe.host.is_none_or(|host| matches!(host.state, HostState::Unreachable | HostState::Filtered)) {
             self.probe.could_not.push("measure the path MTU: nothing gets through to the target".into());
             return;
         }
@@ -173,7 +178,7 @@ impl Course<'_> {
             .iter()
             .any(|port| port.transport != Transport::Udp && matches!(port.state, State::Open | State::Closed));
         let refused_by = self.probe.host.filter(|host| host.state != HostState::Up).and_then(|host| host.by);
-        if refused_by == Some(By::Here) {
+        if self.probe.host.is_none() || refused_by == Some(By::Here) {
             self.probe.could_not.push("follow the path: this machine sends nothing there".into());
             return;
         }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::answer::{Answer, words};
-use super::wire::{Ends, forbid_fragments, open, set_hops};
+use super::wire::{Came, Ends, forbid_fragments, open, set_hops};
 
 /// Header of ICMP echo, bytes (RFC 792 page 14, RFC 4443 section 4.1).
 pub(super) const ECHO_HEADER_BYTES: usize = 8;
@@ -60,7 +60,7 @@ pub struct Echo {
     pub not_permitted: Vec<NotPermitted>,
     /// ICMP was asked first, and did not answer.
     pub icmp_unanswered: bool,
-    /// Times asked.
+    /// Times asked; what this machine could not send is not among them.
     pub sent: u32,
     /// Times answered in time.
     pub received: u32,
@@ -96,7 +96,8 @@ impl Echo {
     pub(super) fn of(way: Option<Way>, target: IpAddr, answers: &[(Answer, Duration)]) -> Self {
         let round_trips = answers.iter().filter(|(answer, _)| answer.is_from(target));
         let round_trips: Vec<_> = round_trips.map(|(_, took)| took.as_secs_f64() * 1e3).collect();
-        let (sent, received) = (answers.len() as u32, round_trips.len() as u32);
+        let sent = answers.iter().filter(|(answer, _)| !matches!(answer, Answer::Failed(_))).count() as u32;
+        let received = round_trips.len() as u32;
         let failure =
             answers.iter().map(|(answer, _)| *answer).rfind(|answer| !matches!(answer, Answer::Reply | Answer::Reset));
         Self {
@@ -151,10 +152,10 @@ pub(super) struct EchoSocket {
 }
 
 impl EchoSocket {
-    /// The first way that is open, and those before it that are not.
-    pub(super) fn open(ends: Ends) -> (Option<Self>, Vec<NotPermitted>) {
+    /// The first way that is open, and those before it that are not permitted; the error of another kind that left none.
+    pub(super) fn open(ends: Ends) -> (Option<Self>, Vec<NotPermitted>, Option<io::Error>) {
         let protocol = if ends.domain() == Domain::IPV4 { Protocol::ICMPV4 } else { Protocol::ICMPV6 };
-        let mut closed = Vec::new();
+        let (mut closed, mut failed) = (Vec::new(), None);
         for (way, kind) in [(Way::IcmpDatagram, Type::DGRAM), (Way::IcmpRaw, Type::RAW)] {
             match open(ends.domain(), kind, protocol) {
                 Ok(socket) => {
@@ -163,27 +164,34 @@ impl EchoSocket {
                     }
                     // So that a raw socket hears of nobody else; without a route sending says why.
                     let _ = socket.connect(&ends.at_port(0).into());
-                    return (Some(Self { socket, way, ends, id: fastrand::u16(..) }), closed);
+                    return (Some(Self { socket, way, ends, id: fastrand::u16(..) }), closed, None);
                 }
-                Err(error) => closed.push(NotPermitted::new(way, &error)),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    closed.push(NotPermitted::new(way, &error));
+                }
+                Err(error) => failed = Some(error),
             }
         }
-        (None, closed)
+        (None, closed, failed)
     }
 
     /// Sends a request with so many bytes of text, and waits for its answer.
     pub(super) fn ask(&self, sequence: u16, text_bytes: usize, until: Instant) -> Answer {
         let is_v4 = self.ends.domain() == Domain::IPV4;
         let request = request(is_v4, self.id, sequence, text_bytes);
-        let id = (self.way == Way::IcmpRaw).then_some(self.id);
-        let is_reply = |packet: &[u8]| {
-            // A raw IPv4 socket gets the IP header, too (raw(7)).
-            let message = if is_v4 && id.is_some() { behind_ip(packet) } else { Some(packet) };
+        let is_raw = self.way == Way::IcmpRaw;
+        let is_answer = |came: &Came<'_>| {
+            let (kind, message) = match *came {
+                // A raw IPv4 socket gets the IP header, too (raw(7)).
+                Came::Packet(packet) if is_v4 && is_raw => (ECHO_REPLY, behind_ip(packet)),
+                Came::Packet(packet) => (ECHO_REPLY, Some(packet)),
+                Came::ErrorAbout(request) => (ECHO_REQUEST, Some(request)),
+            };
             message
-                .and_then(|message| read_reply(is_v4, message))
-                .is_some_and(|(found, number)| number == sequence && id.is_none_or(|id| id == found))
+                .and_then(|message| read(kind, is_v4, message))
+                .is_some_and(|(id, number)| number == sequence && (!is_raw || id == self.id))
         };
-        self.ends.ask(&self.socket, (&request, self.ends.at_port(0)), is_reply, until)
+        self.ends.ask(&self.socket, (&request, self.ends.at_port(0)), is_answer, until)
     }
 
     pub(super) fn forbid_fragments(&self) -> io::Result<()> {
@@ -224,11 +232,11 @@ fn behind_ip(packet: &[u8]) -> Option<&[u8]> {
     packet.get(usize::from(packet.first()? & 15) * 4..)
 }
 
-/// Id and sequence number, if the message is an echo reply.
-fn read_reply(is_v4: bool, message: &[u8]) -> Option<(u16, u16)> {
-    let [kind, 0, _, _, id @ .., a, b] = message.get(..ECHO_HEADER_BYTES)? else { return None };
-    let is_reply = *kind == if is_v4 { ECHO_REPLY.0 } else { ECHO_REPLY.1 };
-    is_reply.then_some((u16::from_be_bytes(id.try_into().ok()?), u16::from_be_bytes([*a, *b])))
+/// Id and sequence number, if the message is of this kind.
+fn read((kind, kind6): (u8, u8), is_v4: bool, message: &[u8]) -> Option<(u16, u16)> {
+    let [found, 0, _, _, id @ .., a, b] = message.get(..ECHO_HEADER_BYTES)? else { return None };
+    let is_it = *found == if is_v4 { kind } else { kind6 };
+    is_it.then_some((u16::from_be_bytes(id.try_into().ok()?), u16::from_be_bytes([*a, *b])))
 }
 
 #[cfg(test)]
@@ -239,16 +247,17 @@ mod tests {
     fn a_request_sums_to_zero_and_its_reply_is_known() {
         let mut message = request(true, 0xbeef, 7, 5);
         assert_eq!((checksum(&message), message.len()), (0, 13));
-        assert_eq!(read_reply(true, &message), None, "a request is no reply");
+        assert_eq!(read(ECHO_REPLY, true, &message), None, "a request is no reply");
+        assert_eq!(read(ECHO_REQUEST, true, &message), Some((0xbeef, 7)));
         message[0] = 0;
-        assert_eq!(read_reply(true, &message), Some((0xbeef, 7)));
-        assert_eq!(read_reply(false, &message), None, "nor one of the other protocol");
+        assert_eq!(read(ECHO_REPLY, true, &message), Some((0xbeef, 7)));
+        assert_eq!(read(ECHO_REPLY, false, &message), None, "nor one of the other protocol");
         message[0] = 129;
-        assert_eq!(read_reply(false, &message), Some((0xbeef, 7)));
+        assert_eq!(read(ECHO_REPLY, false, &message), Some((0xbeef, 7)));
         let packet = [&[0x46; 24][..], &message].concat();
         assert_eq!(behind_ip(&packet), Some(&*message), "six words of header");
         for bytes in 0..ECHO_HEADER_BYTES {
-            assert_eq!(read_reply(false, &message[..bytes]), None);
+            assert_eq!(read(ECHO_REPLY, false, &message[..bytes]), None);
         }
     }
 
@@ -269,6 +278,8 @@ mod tests {
         assert_eq!(echo.rtt_ms, Some(RoundTrips { min: 20.0, median: 21.0, max: 22.0 }));
         let nothing = Echo::of(None, [10, 0, 0, 5].into(), &[]);
         assert_eq!((nothing.loss_ratio, nothing.rtt_ms), (0.0, None));
+        let unsent = Echo::of(Some(Way::IcmpRaw), [10, 0, 0, 5].into(), &[(Answer::Failed(105), ms(0))]);
+        assert_eq!((unsent.sent, unsent.loss_ratio, unsent.failure), (0, 0.0, Some(Answer::Failed(105))));
     }
 
     #[test]

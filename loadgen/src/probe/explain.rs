@@ -79,7 +79,7 @@ const ICMP: &str = "ICMP is how the network speaks about itself: errors (this po
 fn echo(probe: &Probe) -> Vec<String> {
     let mut told = vec![ICMP.to_owned()];
     let Some(echo) = &probe.echo else { return told };
-    if echo.received == 0 && !matches!(echo.failure, Some(Answer::Undelivered { .. })) {
+    if echo.received == 0 && matches!(echo.failure, None | Some(Answer::Silent)) {
         told.push(
             "No answer does not mean that the machine is down: many networks drop ICMP echo, and let logs through. What the \
              ports say below counts more."
@@ -142,8 +142,8 @@ const fn meaning(transport: Transport, state: State, is_up: bool) -> Option<&'st
              protocol, and on this address and not only on 127.0.0.1?"
         }
         (State::Filtered, ..) => {
-            "Filtered: a firewall, or a router with a rule, turns our packets away and says so. Whoever runs it can let them \
-             through."
+            "Filtered: a firewall, a router with a rule, or the collector itself turns our packets away and says so. Whoever \
+             runs it can let them through."
         }
         (State::Unreachable, ..) => {
             "Unreachable: the packets do not get as far as the machine. The path shows how far they get."
@@ -188,7 +188,7 @@ fn mtu(probe: &Probe) -> Vec<String> {
         );
     }
     if !mtu.confirmed {
-        told.push("The target does not say what arrives, so the path may take less than this, but not more.".into());
+        told.push("The target does not say of each packet that it has arrived, so the path may take less than this, but not more.".into());
     }
     told
 }

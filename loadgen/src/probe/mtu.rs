@@ -10,7 +10,7 @@ use socket2::{Protocol, Type};
 
 use super::answer::{Answer, By};
 use super::echo::{ECHO_HEADER_BYTES, ECHO_TEXT_BYTES, EchoSocket};
-use super::wire::{Ends, forbid_fragments, open};
+use super::wire::{Ends, forbid_fragments, is_error, open};
 use crate::icmp::Icmp;
 
 /// Header of UDP, bytes (RFC 768); that of ICMP echo is as long, so that a packet of either has the same text.
@@ -23,6 +23,14 @@ const PACKETS_MAX: u32 = 64;
 
 /// Times that a length is asked for before silence is an answer.
 const TRIES: u32 = 3;
+
+/// Packets of a length that arrives, all of which must, before what vanished counts as too long. Evenly spaced behind [`TRIES`]
+/// that are silent, they tell who limits how often it answers: one who has no answer left for the first three has at most one for
+/// these two.
+const PROOFS: u32 = 2;
+
+const NO_WORD: &str = "the target does not say whether long packets arrive";
+const MOODY: &str = "the target does not answer each request, so that its silence says nothing of length";
 
 /// Longest search.
 pub(super) const MTU_TIME: Duration = Duration::from_secs(15);
@@ -55,13 +63,15 @@ impl Lengths {
 pub enum Fate {
     /// The target has it.
     Arrived,
-    /// Somebody has said that it is too long, and what the next link takes, bytes (0: not said).
+    /// Somebody has said that it is too long, and what the next link takes, bytes (0: not said). What takes it all is about
+    /// another packet.
     TooLong(u32, By),
     /// Nobody has said anything.
     Silent,
 }
 
-/// The search: from above, by what routers say; by halves where they say nothing and arrival can be seen.
+/// The search: from above, by what routers say; by halves where they say nothing and arrival can be seen. What silence has said
+/// is asked again at the end, beside what arrives.
 #[derive(Clone, Debug)]
 pub struct Search {
     least: u32,
@@ -71,13 +81,17 @@ pub struct Search {
     arrived: bool,
     /// Whether silence means that it did not arrive.
     confirms: bool,
+    /// The most by what is told, and by whom.
+    told: (u32, Option<By>),
     silent: u32,
     packets: u32,
     /// Whether nobody says how long a packet may be, so that it is found by halves.
     halves: bool,
-    black_hole: bool,
-    given_up: bool,
-    limited_by: Option<By>,
+    /// The shortest length that vanished without a word.
+    vanished: Option<u32>,
+    /// Packets of a length that arrives, sent after that one.
+    proofs: u32,
+    given_up: Option<&'static str>,
 }
 
 impl Search {
@@ -91,31 +105,66 @@ impl Search {
             high: lengths.most,
             arrived: false,
             confirms: confirmed.is_some(),
+            told: (lengths.most, None),
             silent: 0,
             packets: 0,
             halves: false,
-            black_hole: false,
-            given_up: false,
-            limited_by: None,
+            vanished: None,
+            proofs: 0,
+            given_up: None,
         }
     }
 
     /// The length of the next packet, bytes, IP header included; `None` at the end.
     #[must_use]
     pub fn next(&self) -> Option<u32> {
-        let is_found = self.low >= self.high && self.arrived;
-        if is_found || self.given_up || self.packets >= PACKETS_MAX {
-            None
-        } else if self.halves {
-            Some(self.low + (self.high - self.low).div_ceil(2))
-        } else {
-            Some(self.high)
+        if self.given_up.is_some() || self.packets >= PACKETS_MAX {
+            return None;
         }
+        match self.vanished.filter(|_| self.is_found()) {
+            Some(length) if self.silent < TRIES => Some(length),
+            Some(_) if self.proofs < PROOFS => Some(self.low),
+            _ if self.is_found() => None,
+            _ if self.halves => Some(self.low + (self.high - self.low).div_ceil(2)),
+            _ => Some(self.high),
+        }
+    }
+
+    /// Whether a packet has arrived than which none longer does, as far as is known.
+    const fn is_found(&self) -> bool {
+        self.low >= self.high && self.arrived
+    }
+
+    /// Whether all that is left is to prove that a length is too long because it vanished.
+    #[must_use]
+    pub const fn is_proving(&self) -> bool {
+        self.is_found() && self.is_unproved()
     }
 
     /// What became of the packet of that length.
     pub fn note(&mut self, length: u32, fate: Fate) {
+        let fate = match fate {
+            Fate::TooLong(takes, _) if takes >= length => Fate::Silent,
+            fate => fate,
+        };
+        let is_proving = self.is_proving();
         self.packets += 1;
+        match fate {
+            Fate::Silent if is_proving && length > self.low => self.silent += 1,
+            Fate::Silent if is_proving => self.given_up = Some(MOODY),
+            Fate::Arrived if is_proving && length == self.low => self.proofs += 1,
+            fate => {
+                if is_proving {
+                    // Somebody has a word for that length after all.
+                    (self.high, self.halves, self.vanished) = (self.told.0, false, None);
+                    (self.silent, self.proofs) = (0, 0);
+                }
+                self.search(length, fate);
+            }
+        }
+    }
+
+    fn search(&mut self, length: u32, fate: Fate) {
         match fate {
             Fate::Arrived => {
                 (self.low, self.arrived, self.silent) = (length, true, 0);
@@ -124,40 +173,52 @@ impl Search {
                 // Old routers do not say what they take (RFC 1191 section 5), and a broken one may say anything.
                 let is_believed = (self.least..length).contains(&takes);
                 self.halves |= !is_believed;
-                self.high = if is_believed { takes } else { length - 1 };
-                self.given_up |= self.high < self.least || self.halves && !self.confirms;
-                (self.limited_by, self.silent) = (Some(by), 0);
+                let bound = if is_believed { takes } else { length - 1 };
+                if bound < self.told.0 {
+                    self.told = (bound, Some(by));
+                }
+                (self.high, self.silent) = (self.high.min(bound), 0);
+                if self.high < self.least || self.halves && !self.confirms {
+                    self.given_up = Some(NO_WORD);
+                }
             }
             Fate::Silent => {
                 self.silent += 1;
                 if self.silent == TRIES {
                     self.silent = 0;
                     if self.confirms && length > self.low {
-                        (self.high, self.halves, self.black_hole, self.limited_by) = (length - 1, true, true, None);
+                        (self.high, self.halves, self.vanished) = (length - 1, true, Some(length));
                     } else {
-                        self.given_up = true;
+                        self.given_up = Some(if self.confirms { MOODY } else { NO_WORD });
                     }
                 }
             }
         }
         // A router may take less than what was found before: then the path is another one now.
+        self.arrived &= self.low <= self.high;
         self.low = self.low.min(self.high);
     }
 
     /// What was found: the longest packet that arrives, or, unless one is known to, the longest that nobody refuses.
     #[must_use]
     pub fn result(&self, lengths: Lengths) -> Mtu {
-        let confirmed = self.arrived && self.low >= self.high;
-        let mtu_bytes = self.high;
+        let confirmed = self.is_found() && self.given_up.is_none() && !self.is_unproved();
+        let mtu_bytes = if confirmed { self.high } else { self.told.0 };
         Mtu {
             mtu_bytes,
             payload_max_bytes: mtu_bytes.saturating_sub(lengths.headers),
             confirmed,
-            black_hole: self.black_hole,
-            limited_by: self.limited_by,
+            black_hole: confirmed && self.vanished.is_some(),
+            limited_by: self.told.1.filter(|_| mtu_bytes == self.told.0),
             packets: self.packets,
-            why_not_confirmed: None,
+            why_not_confirmed: (!confirmed).then(|| {
+                self.given_up.map_or_else(|| format!("{PACKETS_MAX} packets have not found it"), str::to_owned)
+            }),
         }
+    }
+
+    const fn is_unproved(&self) -> bool {
+        self.vanished.is_some() && self.proofs < PROOFS
     }
 }
 
@@ -206,8 +267,12 @@ pub(super) fn measure(ends: Ends, echo: Option<&EchoSocket>, patience: Duration)
         let until = (Instant::now() + patience).min(begun + MTU_TIME);
         let answer = match echo {
             Some(echo) => echo.ask(sequence, text_bytes, until),
-            None => ends.ask(&socket, (&text[..text_bytes], ends.closed_port(0)), |_| false, until),
+            None => ends.ask(&socket, (&text[..text_bytes], ends.closed_port(0)), is_error, until),
         };
+        if search.is_proving() {
+            // Evenly spaced, see PROOFS.
+            std::thread::sleep(until.saturating_duration_since(Instant::now()));
+        }
         sequence += 1;
         match fate(answer, ends.target.ip()) {
             Ok(fate) => search.note(length, fate),
@@ -220,12 +285,9 @@ pub(super) fn measure(ends: Ends, echo: Option<&EchoSocket>, patience: Duration)
             break;
         }
     }
-    let mut mtu = search.result(lengths);
-    if !mtu.confirmed {
-        let silence = "the target does not say whether long packets arrive".to_owned();
-        mtu.why_not_confirmed = Some(stopped.unwrap_or(silence));
-    }
-    Ok(mtu)
+    let mtu = search.result(lengths);
+    let why_not_confirmed = stopped.filter(|_| !mtu.confirmed).or(mtu.why_not_confirmed);
+    Ok(Mtu { why_not_confirmed, ..mtu })
 }
 
 #[cfg(test)]
@@ -272,7 +334,7 @@ mod tests {
 
     #[test]
     fn routers_that_do_not_say_what_they_take_are_asked_by_halves() {
-        for nonsense in [0, 40, 70_000] {
+        for nonsense in [0, 40] {
             let mut search = Search::new(V4, Some(84));
             while let Some(length) = search.next() {
                 let fate = if length > 1400 { Fate::TooLong(nonsense, By::Here) } else { Fate::Arrived };
@@ -285,6 +347,50 @@ mod tests {
         let mut search = Search::new(V4, None);
         search.note(65_535, Fate::TooLong(0, By::Here));
         assert_eq!((search.next(), search.result(V4).confirmed), (None, false));
+    }
+
+    /// A path that takes 1300 B whose target answers so often: `answers` says of each packet, by its number, whether it would.
+    fn moody(told: u32, answers: impl Fn(u32) -> bool) -> Mtu {
+        let (mut search, mut number) = (Search::new(V4, Some(84)), 0);
+        while let Some(length) = search.next() {
+            let fate = match length {
+                _ if length > told => Fate::TooLong(told, By::Here),
+                _ if length <= 1300 && answers(number) => Fate::Arrived,
+                _ => Fate::Silent,
+            };
+            number += 1;
+            search.note(length, fate);
+        }
+        search.result(V4)
+    }
+
+    #[test]
+    fn a_target_that_answers_now_and_then_confirms_nothing_wrong() {
+        // From some packet on it answers every n-th, as a limit does: nothing is known but what was told.
+        for (whole, every) in (0..40).flat_map(|whole| (2..12).map(move |every| (whole, every))) {
+            let mtu = moody(1500, |number| number < whole || number % every == 0);
+            let is_right = if mtu.confirmed { mtu.mtu_bytes == 1300 } else { mtu.mtu_bytes == 1500 && !mtu.black_hole };
+            assert!(is_right && mtu.packets <= PACKETS_MAX, "{whole} {every}: {mtu:?}");
+        }
+        let limited = moody(1500, |number| number < 3);
+        assert_eq!((limited.confirmed, limited.why_not_confirmed.as_deref()), (false, Some(MOODY)));
+        assert_eq!(limited.limited_by, Some(By::Here));
+        // Three that are lost by chance are asked again.
+        for (told, lost, mtu_bytes) in [(1200, 1..4, 1200), (1500, 4..7, 1300)] {
+            let mtu = moody(told, |number| !lost.contains(&number));
+            assert_eq!((mtu.mtu_bytes, mtu.confirmed, mtu.black_hole), (mtu_bytes, true, told != mtu_bytes));
+        }
+    }
+
+    #[test]
+    fn an_error_about_another_packet_does_not_shorten_this_one() {
+        let mut search = Search::new(V4, Some(84));
+        search.note(65_535, Fate::TooLong(1400, By::Here));
+        search.note(1400, Fate::TooLong(1400, By::Address([10, 9, 9, 9].into())));
+        assert_eq!(search.next(), Some(1400));
+        search.note(1400, Fate::Arrived);
+        let mtu = search.result(V4);
+        assert_eq!((mtu.mtu_bytes, mtu.confirmed, mtu.limited_by), (1400, true, Some(By::Here)));
     }
 
     #[test]

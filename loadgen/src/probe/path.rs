@@ -10,7 +10,7 @@ use socket2::{Protocol, Type};
 
 use super::answer::{Answer, By};
 use super::echo::{ECHO_TEXT_BYTES, EchoSocket};
-use super::wire::{Ends, open, set_hops};
+use super::wire::{Ends, is_error, open, set_hops};
 use crate::icmp::Icmp;
 
 /// Hops in a row that say nothing, after which the path is given up unless the target is known to be there.
@@ -131,7 +131,17 @@ pub fn end(hops: &[Hop], hops_max: u8, known: Known, elapsed: Duration) -> Optio
     }
 }
 
-/// What the hops are asked with when a datagram is not answered: what the target is known to answer.
+/// Whether a hop is asked in the second way, too: a datagram was not answered, or somebody before the target rejects datagrams to
+/// such ports, though other packets are known to arrive.
+fn is_asked_again(answer: Answer, target: IpAddr, known: Known) -> bool {
+    match answer {
+        Answer::Silent => true,
+        Answer::Undelivered { why, .. } => known.is_up && why != Icmp::TimeExceeded && !answer.is_from(target),
+        Answer::Reply | Answer::Reset | Answer::Failed(_) => false,
+    }
+}
+
+/// What the hops are asked with then: what the target is known to answer.
 pub(super) struct Second<'a> {
     pub(super) echo: Option<&'a EchoSocket>,
     pub(super) tcp: bool,
@@ -148,7 +158,7 @@ pub(super) fn follow(
     let (mut hops, begun) = (Vec::new(), Instant::now());
     for number in 1..=hops_max {
         let left = PATH_TIME.saturating_sub(begun.elapsed());
-        hops.push(ask(ends, number, second, patience.min(left / 2))?);
+        hops.push(ask(ends, number, second, known, patience.min(left / 2))?);
         if let Some(end) = end(&hops, hops_max, known, begun.elapsed()) {
             return Ok(Some(Path { hops, end }));
         }
@@ -156,26 +166,30 @@ pub(super) fn follow(
     Ok(None)
 }
 
-fn ask(ends: Ends, number: u8, second: &Second<'_>, patience: Duration) -> io::Result<Hop> {
+fn ask(ends: Ends, number: u8, second: &Second<'_>, known: Known, patience: Duration) -> io::Result<Hop> {
     // A socket, and so a source port, for each hop: what comes late is not taken for the answer to another.
     let socket = open(ends.domain(), Type::DGRAM, Protocol::UDP)?;
     set_hops(&socket, number)?;
     let to = ends.closed_port(number);
-    let mut begun = Instant::now();
-    let mut answer = ends.ask(&socket, (b"loadgen probe", to), |_| false, begun + patience);
-    let mut packet = Packet::Udp;
-    if answer == Answer::Silent {
-        begun = Instant::now();
-        (packet, answer) = match second.echo {
-            Some(echo) => {
-                echo.set_hops(number)?;
-                (Packet::Echo, echo.ask(2000 + u16::from(number), ECHO_TEXT_BYTES, begun + patience))
-            }
-            None if second.tcp => (Packet::Tcp, ends.connect(ends.target.port(), Some(number), begun + patience)?),
-            None => (packet, answer),
-        };
+    let target = ends.target.ip();
+    let begun = Instant::now();
+    let answer = ends.ask(&socket, (b"loadgen probe", to), is_error, begun + patience);
+    let first = Hop::of(number, target, Packet::Udp, answer, begun.elapsed());
+    if !is_asked_again(answer, target, known) {
+        return Ok(first);
     }
-    Ok(Hop::of(number, ends.target.ip(), packet, answer, begun.elapsed()))
+    let begun = Instant::now();
+    let (packet, answer) = match second.echo {
+        Some(echo) => {
+            echo.set_hops(number)?;
+            (Packet::Echo, echo.ask(2000 + u16::from(number), ECHO_TEXT_BYTES, begun + patience))
+        }
+        None if second.tcp => (Packet::Tcp, ends.connect(ends.target.port(), Some(number), begun + patience)?),
+        None => return Ok(first),
+    };
+    let again = Hop::of(number, target, packet, answer, begun.elapsed());
+    // Who rejects has said more than who is silent.
+    Ok(if again.address.is_none() && first.address.is_some() { first } else { again })
 }
 
 #[cfg(test)]
@@ -209,6 +223,18 @@ mod tests {
         }
         // The target may be the router of a loop, too.
         assert!(!hop(1, icmp(Icmp::TimeExceeded, [10, 0, 0, 5])).reached);
+    }
+
+    #[test]
+    fn who_rejects_datagrams_to_such_ports_is_passed_by_other_packets_if_those_arrive() {
+        let again = |answer, is_up| is_asked_again(answer, TARGET, Known { is_up, refused_by: None });
+        for why in [Icmp::Prohibited, Icmp::PortUnreachable, Icmp::HostUnreachable] {
+            let rejected = icmp(why, [10, 9, 9, 9]);
+            assert!(again(rejected, true) && !again(rejected, false));
+        }
+        assert!(!again(icmp(Icmp::TimeExceeded, [10, 9, 9, 9]), true));
+        assert!(!again(icmp(Icmp::PortUnreachable, [10, 0, 0, 5]), true), "the target itself");
+        assert!(again(Answer::Silent, true) && again(Answer::Silent, false));
     }
 
     #[test]

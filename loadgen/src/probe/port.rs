@@ -11,7 +11,7 @@ use socket2::{Protocol, Type};
 use super::answer::{Answer, By, words};
 use super::wire::{Ends, open};
 use crate::icmp::Icmp;
-use crate::observe::collector::{Answer as Told, Books};
+use crate::observe::collector::{Answer as Told, Books, Collector};
 use crate::observe::{Snapshot, Watch};
 use crate::target::Transport;
 
@@ -27,6 +27,8 @@ const COUNT_TIME: Duration = Duration::from_secs(2);
 /// Pause before it is asked again.
 const COUNT_PAUSE: Duration = Duration::from_millis(50);
 
+const UNTOLD: &str = "the collector does not tell what it counted";
+
 /// What a port is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -35,7 +37,7 @@ pub enum State {
     Open,
     /// The machine is there, nobody listens.
     Closed,
-    /// A firewall or a rule of a router says no.
+    /// A firewall, a rule of a router, or the collector's own list of who may send says no.
     Filtered,
     /// The machine cannot be reached.
     Unreachable,
@@ -114,22 +116,34 @@ impl Port {
     }
 
     /// What the collector counted between two looks, while `sent` datagrams were sent to it and nothing else by us.
-    fn count(&mut self, before: &Books, after: &Books) {
-        let came = |books: &Books| books.received + books.socket_buffer;
-        let more = came(after).saturating_sub(came(before));
-        match more {
-            0 => {
-                self.is_uncounted = true;
-                self.evidence += "; the collector counted nothing: they do not come to it";
-            }
-            _ if more == u64::from(self.sent) => {
-                (self.state, self.certain) = (State::Open, true);
-                self.evidence = format!("the collector counted the {more} datagrams that were sent");
-            }
-            _ => {
-                let sent = self.sent;
-                self.evidence += &format!("; the collector counted {more} while {sent} were sent: others send, too");
-            }
+    fn count(&mut self, target: IpAddr, before: &Collector, after: &Told) {
+        let after = match after {
+            Told::Told(after) if after.run_id == before.run_id => after.books,
+            Told::Told(_) => return self.evidence += "; the collector was started anew meanwhile",
+            Told::Silent(why) => return self.evidence += &format!("; {UNTOLD}: {why}"),
+            Told::Unasked => return,
+        };
+        let (sent, before) = (u64::from(self.sent), &before.books);
+        let more = came(&after).saturating_sub(came(before));
+        // Refused datagrams are received, too (docs/ledger.md).
+        let refused = after.refused.saturating_sub(before.refused);
+        if more == 0 {
+            self.is_uncounted = true;
+            self.evidence += "; the collector counted nothing: they do not come to it";
+        } else if more == sent && refused == 0 {
+            (self.state, self.certain, self.by) = (State::Open, true, Some(By::Address(target)));
+            self.evidence = format!("the collector counted the {more} datagrams that were sent");
+        } else if more == sent && refused == sent {
+            (self.state, self.certain, self.by) = (State::Filtered, true, Some(By::Address(target)));
+            self.evidence =
+                format!("the collector refused the {more} datagrams: its `allow` does not let this machine send");
+        } else if more < sent {
+            self.evidence +=
+                &format!("; the collector counted {more} of {sent}: the rest is lost, or others send, too");
+        } else {
+            self.evidence += &format!(
+                "; the collector counted {more}, and refused {refused} of them, while {sent} were sent: others send, too"
+            );
         }
     }
 
@@ -202,7 +216,7 @@ pub(super) fn udp(ends: Ends, patience: Duration, sends: bool, admin: Option<&st
         let socket = open(ends.domain(), Type::DGRAM, Protocol::UDP)?;
         for _ in 0..DATAGRAMS {
             let until = Instant::now() + patience / DATAGRAMS;
-            // Whatever comes back is an answer of the port: the socket has had no other peer.
+            // Whatever the port sends back is an answer, and all errors are about what this socket sent.
             answers.push(ends.ask(&socket, (MESSAGE, ends.target), |_| true, until));
             if !matches!(answers.last(), Some(Answer::Silent)) {
                 break;
@@ -212,23 +226,29 @@ pub(super) fn udp(ends: Ends, patience: Duration, sends: bool, admin: Option<&st
     let mut port = Port::of(Transport::Udp, ends.target.ip(), &answers);
     match before {
         Some(Told::Told(before)) if sends && port.state == State::Silent => {
-            port.count(&before.books, &counted(admin.unwrap_or_default(), &before.books, port.sent));
+            let after = counted(admin.unwrap_or_default(), &before.books, port.sent);
+            port.count(ends.target.ip(), &before, &after);
         }
-        Some(Told::Silent(why)) => port.evidence += &format!("; the collector does not tell what it counted: {why}"),
+        Some(Told::Silent(why)) => port.evidence += &format!("; {UNTOLD}: {why}"),
         _ => {}
     }
     port.look(ends.target);
     Ok((port, answers.pop().unwrap_or(Answer::Silent)))
 }
 
-/// The collector's books once they have `sent` more than before, or when the time for that is over.
-fn counted(admin: &str, before: &Books, sent: u32) -> Books {
+/// What has come to its sockets, whatever became of it.
+const fn came(books: &Books) -> u64 {
+    books.received + books.socket_buffer
+}
+
+/// What the collector says once it has `sent` more than before, or when the time for that is over.
+fn counted(admin: &str, before: &Books, sent: u32) -> Told {
     let until = Instant::now() + COUNT_TIME;
     loop {
-        let books = Told::of(admin).told().map_or(*before, |collector| collector.books);
-        let more = (books.received + books.socket_buffer).saturating_sub(before.received + before.socket_buffer);
-        if more >= u64::from(sent) || Instant::now() >= until {
-            return books;
+        let told = Told::of(admin);
+        let has_all = |collector: &Collector| came(&collector.books).saturating_sub(came(before)) >= u64::from(sent);
+        if told.told().is_some_and(has_all) || Instant::now() >= until {
+            return told;
         }
         std::thread::sleep(COUNT_PAUSE);
     }
@@ -288,16 +308,44 @@ mod tests {
 
     #[test]
     fn what_the_collector_counted_makes_certain_only_if_it_is_what_was_sent() {
-        let after = |received, socket_buffer| {
-            let mut port = Port::of(Transport::Udp, TARGET, &[Answer::Silent, Answer::Silent]);
-            let before = Books { received: 10, ..Books::default() };
-            port.count(&before, &Books { received, socket_buffer, ..before });
-            (port.state, port.certain)
-        };
-        assert_eq!(after(12, 0), (State::Open, true));
-        assert_eq!(after(11, 1), (State::Open, true), "dropped at its socket is come, too");
-        assert_eq!(after(10, 0), (State::Silent, false));
-        assert_eq!(after(100, 0), (State::Silent, false), "others send");
+        for (received, socket_buffer, refused, state, certain, told) in [
+            (12, 0, 0, State::Open, true, "counted the 2"),
+            // What was dropped at its socket has come, too.
+            (11, 1, 0, State::Open, true, "counted the 2"),
+            (12, 0, 2, State::Filtered, true, "refused the 2"),
+            (12, 0, 1, State::Silent, false, "others send"),
+            (10, 0, 0, State::Silent, false, "counted nothing"),
+            (11, 0, 0, State::Silent, false, "counted 1 of 2"),
+            (100, 0, 2, State::Silent, false, "others send"),
+        ] {
+            let port = counted_port(&told_books(Books { received, socket_buffer, refused, ..Books::default() }));
+            assert_eq!((port.state, port.certain), (state, certain), "{}", port.evidence);
+            assert!(port.evidence.contains(told), "{}", port.evidence);
+        }
+    }
+
+    fn told_books(books: Books) -> Told {
+        Told::Told(Box::new(Collector { books, ..Collector::default() }))
+    }
+
+    /// Two datagrams that nobody answered, sent to a collector that had counted 10 before.
+    fn counted_port(after: &Told) -> Port {
+        let mut port = Port::of(Transport::Udp, TARGET, &[Answer::Silent, Answer::Silent]);
+        let before = Collector { books: Books { received: 10, ..Books::default() }, ..Collector::default() };
+        port.count(TARGET, &before, after);
+        port
+    }
+
+    #[test]
+    fn a_collector_that_stops_telling_has_not_counted_nothing() {
+        let anew = Told::Told(Box::new(Collector { run_id: "another".into(), ..Collector::default() }));
+        for (after, told) in
+            [(Told::Silent("timeout".into()), "does not tell what it counted: timeout"), (anew, "anew")]
+        {
+            let port = counted_port(&after);
+            assert_eq!((port.state, port.certain, port.may_be_open()), (State::Silent, false, true));
+            assert!(port.evidence.contains(told), "{}", port.evidence);
+        }
     }
 
     #[test]

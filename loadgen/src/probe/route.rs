@@ -82,6 +82,8 @@ const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RTA_VIA: u16 = 18;
+const RTA_IP_PROTO: u16 = 27;
+const RTA_DPORT: u16 = 29;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 
@@ -96,6 +98,8 @@ fn request(kind: u16, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// For a datagram, as a rule may ask for protocol and port (ip-rule(8): `ipproto`, `dport`; an older kernel than 4.18 knows no such
+/// rules and ignores what it does not know); by the link that the zone of an IPv6 address names (RFC 4007 section 11).
 fn route_request(target: SocketAddr) -> Vec<u8> {
     let (family, address) = match target.ip().to_canonical() {
         IpAddr::V4(address) => (Domain::IPV4, address.octets().to_vec()),
@@ -103,19 +107,23 @@ fn route_request(target: SocketAddr) -> Vec<u8> {
     };
     let mut body = vec![i32::from(family) as u8, (address.len() * 8) as u8];
     body.resize(ROUTE_BYTES, 0);
-    let mut attribute = |kind: u16, data: &[u8]| {
-        body.extend((4 + data.len() as u16).to_ne_bytes());
-        body.extend(kind.to_ne_bytes());
-        body.extend(data);
-    };
-    attribute(RTA_DST, &address);
-    // A link-local address is one of its link alone (RFC 4007 section 6).
+    body.extend(attribute(RTA_DST, &address));
+    body.extend(attribute(RTA_IP_PROTO, &[i32::from(Protocol::UDP) as u8]));
+    body.extend(attribute(RTA_DPORT, &target.port().to_be_bytes()));
     if let SocketAddr::V6(target) = target
         && target.scope_id() != 0
     {
-        attribute(RTA_OIF, &target.scope_id().to_ne_bytes());
+        body.extend(attribute(RTA_OIF, &target.scope_id().to_ne_bytes()));
     }
     request(RTM_GETROUTE, &body)
+}
+
+/// Aligned to four bytes (rtnetlink(3)).
+fn attribute(kind: u16, data: &[u8]) -> Vec<u8> {
+    let mut bytes = [(4 + data.len() as u16).to_ne_bytes(), kind.to_ne_bytes()].concat();
+    bytes.extend(data);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
 }
 
 fn link_request(interface: u32) -> Vec<u8> {
@@ -175,7 +183,6 @@ fn attributes(message: &[u8], kind: u16, body_bytes: usize) -> Option<Vec<(u16, 
         let [bytes, kind] = [[*a, *b], [*c, *d]].map(u16::from_ne_bytes);
         let Some(data) = rest.get(4..usize::from(bytes)) else { break };
         attributes.push((kind, data));
-        // Aligned to four bytes (rtnetlink(3)).
         rest = rest.get(usize::from(bytes).next_multiple_of(4)..).unwrap_or_default();
     }
     Some(attributes)
@@ -194,15 +201,21 @@ fn address(data: &[u8]) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn attribute(kind: u16, data: &[u8]) -> Vec<u8> {
-        let mut bytes = [(4 + data.len() as u16).to_ne_bytes(), kind.to_ne_bytes()].concat();
-        bytes.extend(data);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
-
     fn reply(kind: u16, body_bytes: usize, attributes: &[Vec<u8>]) -> Vec<u8> {
         request(kind, &[vec![0; body_bytes], attributes.concat()].concat())
+    }
+
+    #[test]
+    fn a_route_is_asked_for_by_port_and_by_zone() {
+        let asked = |target: &str| {
+            let request = route_request(target.parse().unwrap());
+            let attributes = attributes(&request, RTM_GETROUTE, ROUTE_BYTES).unwrap();
+            attributes.into_iter().map(|(kind, data)| (kind, data.to_vec())).collect::<Vec<_>>()
+        };
+        let of_udp = [(RTA_IP_PROTO, vec![17]), (RTA_DPORT, vec![2, 2])];
+        assert_eq!(asked("10.0.0.5:514"), [&[(RTA_DST, vec![10, 0, 0, 5])], &of_udp[..]].concat());
+        let zone = asked("[fe80::1%7]:514");
+        assert_eq!((&zone[1..3], &zone[3..]), (&of_udp[..], &[(RTA_OIF, 7u32.to_ne_bytes().to_vec())][..]));
     }
 
     #[test]

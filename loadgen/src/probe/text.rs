@@ -120,7 +120,7 @@ const fn way(way: Way) -> &'static str {
 
 fn echo(echo: &Echo) -> Vec<Line> {
     let mut text = match echo.way {
-        None => "no way to ask: ICMP is not permitted, and no TCP port has answered".to_owned(),
+        None => "no way to ask by ICMP, and no TCP port has answered".to_owned(),
         Some(found) => format!("{}: {} of {} answered", way(found), echo.received, echo.sent),
     };
     if let Some(rtt) = echo.rtt_ms {
@@ -250,7 +250,11 @@ pub fn sentence(probe: &Probe) -> String {
             }
             _ => format!("{address} answers nothing at all: it is off, or everything is dropped on the way"),
         },
-        None => format!("{address} was not asked"),
+        None => {
+            let failure = probe.echo.as_ref().and_then(|echo| echo.failure).map(|failure| failure.to_string());
+            let why = failure.or_else(|| probe.could_not.first().cloned());
+            format!("{address} was not asked: {}", why.as_deref().unwrap_or("nothing was sent"))
+        }
     };
     let is_told = |port: &&Port| probe.is_up() || port.state == State::Open;
     for port in probe.ports.iter().filter(is_told) {
@@ -306,7 +310,7 @@ mod tests {
         let took = Duration::from_micros(40_512);
         probe.echo = Some(Echo::of(Some(Way::IcmpRaw), TARGET, &[(tcp, took)]));
         probe.ports = vec![Port::of(Transport::Udp, TARGET, &[udp]), Port::of(Transport::Tcp, TARGET, &[tcp])];
-        probe.host = Some(host(TARGET, &[udp, tcp]));
+        probe.host = host(TARGET, &[udp, tcp]);
         let hops = [(1, udp), (2, tcp)].map(|(hop, answer)| Hop::of(hop, TARGET, Packet::Udp, answer, took));
         probe.path = Some(Path { hops: hops.to_vec(), end: End::Silent });
         probe.mtu = Some(Mtu {
@@ -352,6 +356,7 @@ mod tests {
                 false,
                 "10.77.3.1 answers nothing at all: it is off, or everything is dropped on the way",
             ),
+            (Answer::Failed(105), Answer::Failed(105), false, "10.77.3.1 was not asked: No buffer space available"),
         ] {
             assert_eq!(of(udp, tcp), (usable, sentence.to_owned()));
         }
@@ -363,6 +368,7 @@ mod tests {
             Answer::Reply,
             Answer::Reset,
             Answer::Silent,
+            Answer::Failed(105),
             undelivered(Icmp::PortUnreachable, By::Address(TARGET)),
             undelivered(Icmp::HostUnreachable, ROUTER),
             undelivered(Icmp::Prohibited, By::Here),

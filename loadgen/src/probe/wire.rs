@@ -1,12 +1,14 @@
 //! One packet out, what comes back: the sockets of a probe.
 
-use std::io::{self, Read};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use logboom_udp::{queue_send_errors, take_send_error};
+use logboom_udp::{SendError, queue_send_errors, take_send_error};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::net::sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover};
+use rustix::net::{RecvFlags, recvfrom};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::answer::Answer;
@@ -17,6 +19,19 @@ const PACKET_BYTES_MAX: usize = 1 << 16;
 /// A port that nobody should have: the first of traceroute(8). The target says so, and that is the end of the path; an open port
 /// would say nothing.
 const CLOSED_PORT: u16 = 33_434;
+
+/// What came to a socket, and may be the answer or somebody else's.
+pub(super) enum Came<'a> {
+    /// A packet from where the question was sent.
+    Packet(&'a [u8]),
+    /// An error about a packet that began so, behind the headers of IP and UDP.
+    ErrorAbout(&'a [u8]),
+}
+
+/// The answer of a port that nobody has.
+pub(super) const fn is_error(came: &Came<'_>) -> bool {
+    matches!(came, Came::ErrorAbout(_))
+}
 
 /// Both ends.
 #[derive(Clone, Copy, Debug)]
@@ -48,33 +63,33 @@ impl Ends {
         Answer::refused(error.raw_os_error().unwrap_or(0), 0)
     }
 
-    /// Sends a packet and waits until `until` for what comes back. `is_reply` says whether what was read is the answer.
+    /// Sends a packet and waits until `until` for what comes back. `is_answer` says whether what came is the answer.
     pub(super) fn ask(
         &self,
         socket: &Socket,
         (packet, to): (&[u8], SocketAddr),
-        is_reply: impl Fn(&[u8]) -> bool,
+        is_answer: impl Fn(&Came<'_>) -> bool,
         until: Instant,
     ) -> Answer {
         forget(socket);
         if let Err(error) = socket.send_to(packet, &to.into()) {
-            return self.queued(socket).unwrap_or_else(|| Self::refused(&error));
+            return self.queued(socket, is_answer).unwrap_or_else(|| Self::refused(&error));
         }
-        self.hear(socket, is_reply, until)
-    }
-
-    /// Waits for an answer to what was sent.
-    pub(super) fn hear(&self, socket: &Socket, is_reply: impl Fn(&[u8]) -> bool, until: Instant) -> Answer {
         let mut buffer = vec![0; PACKET_BYTES_MAX];
+        // No port of ours is so much ours that nobody else can send to it.
+        let is_from_there = |from: SocketAddr| (from.ip(), from.port()) == (to.ip(), to.port());
         loop {
-            if let Some(answer) = self.queued(socket) {
+            if let Some(answer) = self.queued(socket, &is_answer) {
                 return answer;
             }
-            match (&*socket).read(&mut buffer) {
-                Ok(bytes) if is_reply(&buffer[..bytes]) => return Answer::Reply,
+            let received = recvfrom(socket, &mut *buffer, RecvFlags::empty());
+            match received.map(|(bytes, _, from)| (bytes, from.and_then(|from| SocketAddr::try_from(from).ok()))) {
+                Ok((bytes, Some(from))) if is_from_there(from) && is_answer(&Came::Packet(&buffer[..bytes])) => {
+                    return Answer::Reply;
+                }
                 // Somebody else's, or an error that stands in the queue too.
                 Ok(_) | Err(_) if Instant::now() >= until => return Answer::Silent,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(Errno::AGAIN) => {
                     let _ = wait(socket, PollFlags::IN, until);
                 }
                 Ok(_) | Err(_) => {}
@@ -94,14 +109,14 @@ impl Ends {
         };
         match socket.connect(&self.at_port(port).into()) {
             Ok(()) => return Ok(Answer::Reply),
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
+            Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
             Err(error) => return Ok(refused(&error)),
         }
         if !wait(&socket, PollFlags::OUT, until)? {
             return Ok(Answer::Silent);
         }
         // An ICMP error stands in the queue (since Linux 5.8), a reset does not.
-        Ok(match (self.queued(&socket), socket.take_error()?) {
+        Ok(match (self.queued(&socket, |_| true), socket.take_error()?) {
             (Some(answer), _) => answer,
             (None, Some(error)) => refused(&error),
             // A source port that happens to be the one asked for connects to itself where nobody listens (RFC 9293 section 3.5).
@@ -110,9 +125,11 @@ impl Ends {
         })
     }
 
-    fn queued(&self, socket: &Socket) -> Option<Answer> {
-        let error = take_send_error(socket).ok().flatten()?;
-        Some(Answer::of(&error, self.target.ip(), self.own))
+    /// The oldest error in the queue that is the answer; those before it are others'.
+    fn queued(&self, socket: &Socket, is_answer: impl Fn(&Came<'_>) -> bool) -> Option<Answer> {
+        let mut errors = std::iter::from_fn(|| take_send_error(socket).ok().flatten());
+        let is_ours = |error: &SendError| error.sent.as_ref().is_none_or(|sent| is_answer(&Came::ErrorAbout(sent)));
+        errors.find(is_ours).map(|error| Answer::of(&error, self.target.ip(), self.own))
     }
 }
 
@@ -161,7 +178,7 @@ fn wait(socket: &Socket, event: PollFlags, until: Instant) -> io::Result<bool> {
         let left = Timespec::try_from(left).map_err(io::Error::other)?;
         match poll(&mut [PollFd::new(socket, event)], Some(&left)) {
             Ok(events) => return Ok(events > 0),
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -47,6 +47,22 @@ fn an_open_udp_port_of_this_machine_is_known_by_its_holder_and_gets_two_messages
 }
 
 #[test]
+fn only_the_port_itself_answers_for_it() {
+    for (is_port, state) in [(true, ("udp", "open", true)), (false, ("udp", "closed", true))] {
+        let asked = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let url = format!("udp://{}", asked.local_addr().unwrap());
+        let answering = std::thread::spawn(move || {
+            let (_, from) = asked.recv_from(&mut [0; 1000]).unwrap();
+            let answer_from = if is_port { asked } else { UdpSocket::bind("127.0.0.1:0").unwrap() };
+            answer_from.send_to(b"here", from).unwrap();
+        });
+        // The thread's port is closed when it ends: then the second datagram is refused.
+        assert_eq!(states(&probe(&[&url, "--hops", "0"]).0), [state]);
+        answering.join().unwrap();
+    }
+}
+
+#[test]
 fn nothing_is_sent_to_the_port_if_nothing_shall_be() {
     let collector = UdpSocket::bind("127.0.0.1:0").unwrap();
     let (found, code) = probe(&[&format!("udp://{}", collector.local_addr().unwrap()), "--no-send"]);
@@ -118,6 +134,8 @@ fn bad_usage_is_told_with_exit_code_2() {
         (&["x", "--timeout", "11s"], "at most 10 s, not 11s"),
         (&["x", "-4", "-6"], "cannot be used with"),
         (&["x", "--no-send", "--admin", "y:1"], "cannot be used with"),
+        (&["tcp://x", "--admin", "y:1"], "TARGET names none"),
+        (&["tls://x", "--admin", "y:1"], "TARGET names none"),
     ] {
         let output = loadgen(&[&["probe"], arguments].concat());
         assert_eq!(output.status.code(), Some(2), "{output:?}");
