@@ -1,8 +1,8 @@
 use std::collections::{HashMap, HashSet};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use logboom_segment::{BlockHeader, Encoder, Flags, Message, PRI_NONE, RowLimits, Rows, RunId, Source};
@@ -227,6 +227,28 @@ fn the_messages_of_a_data_directory_are_sent_in_the_order_in_which_they_came() {
         let came: Vec<_> = received.into_iter().map(|(payload, _)| payload).collect();
         assert_eq!(came, (0..60).map(message).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn a_capture_is_known_through_a_pipe_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let capture = std::fs::read(pcap(directory.path(), &packets(20, 2))).unwrap();
+    let (output, received) = send_over_udp(|target| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+            .args(["replay", "/dev/stdin", target, "-q"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        command.stdin.take().unwrap().write_all(&capture).unwrap();
+        command.wait_with_output().unwrap()
+    });
+    assert!(text(&output.stderr).contains("20 messages of 2 senders"), "{output:?}");
+    assert_eq!(
+        received.into_iter().map(|(payload, _)| payload).collect::<Vec<_>>(),
+        (0..20).map(message).collect::<Vec<_>>()
+    );
 }
 
 #[test]
