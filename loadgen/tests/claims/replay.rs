@@ -273,7 +273,7 @@ fn what_cannot_be_replayed_is_told_with_exit_code_2() {
         (&[capture], "is not a target: it has no transport"),
         (&[&empty, target], "no line has a time at its head"),
         (&[&no_times, target], "no line has a time at its head"),
-        (&[&lines, target], "a run lasts at most 604800 s, but this takes 1900800 s: raise --speed"),
+        (&[&lines, target], "a run lasts under 604800 s, but this takes 1900800 s: raise --speed"),
         (&["/nonexistent", target], "/nonexistent: No such file"),
         (&[directory.path().to_str().unwrap(), target], "there are no segments in"),
     ] {
