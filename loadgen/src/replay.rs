@@ -78,7 +78,7 @@ pub enum Remark {
     Cut,
     /// Lines without a time; they are sent right behind the line before.
     Untimed,
-    /// Times over a minute before those of the line before; what follows goes on from there.
+    /// Times over a minute before those of the line before; what follows of that host goes on from there.
     ClockSetBack,
     /// Files that end within a packet.
     Torn,
