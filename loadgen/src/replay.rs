@@ -31,7 +31,7 @@ pub struct Limits {
     pub bytes: usize,
 }
 
-/// Of a recording that is sent, its messages are held twice, with tags the second time: some 1.4 GiB at most.
+/// Of a recording that is sent, its messages are held twice, with tags the second time: docs/loadgen.md says how much that is.
 pub const LIMITS: Limits = Limits { messages: 4_000_000, bytes: 512 << 20 };
 
 /// What is read of a file to tell what it is; a pipe has it but once. The reader of captures wants their header at once.
