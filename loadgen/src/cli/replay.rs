@@ -149,7 +149,7 @@ impl Replay {
             check: watching.check.clone(),
             admin: watching.admin.clone(),
             pid: watching.pid,
-            drain: watching.drain,
+            drain: watching.drain.time,
             ui: Mode::Quiet,
             target: target.clone(),
         })
