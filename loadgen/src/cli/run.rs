@@ -10,7 +10,7 @@ use clap::Args;
 use super::judging::{Judges, Judging};
 use super::plan::PlanOptions;
 use super::watch::WatchOptions;
-use super::{PREFLIGHT_FAILED, RUNTIME_ERROR, USAGE, exit_code};
+use super::{PREFLIGHT_FAILED, RUNTIME_ERROR, USAGE, exit_code, say};
 use crate::report::Report;
 use crate::report::text::summary;
 use crate::run::{Order, RunError, run, stop_on_signals};
@@ -88,7 +88,7 @@ pub(super) fn stop() -> Result<Arc<AtomicBool>, (u8, String)> {
 /// Runs `order`; what stops it has an exit code.
 pub(super) fn perform(order: &Order, stop: &AtomicBool) -> Result<Report, (u8, String)> {
     if cfg!(debug_assertions) {
-        eprintln!("loadgen: built without optimisation: rates and times say nothing");
+        say("loadgen: built without optimisation: rates and times say nothing");
     }
     run(order, stop).map_err(|error| {
         let code = match error {

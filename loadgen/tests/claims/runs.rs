@@ -159,6 +159,42 @@ fn targets_are_compared_in_turn() {
 }
 
 #[test]
+fn a_comparison_that_breaks_off_tells_what_it_has() {
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let udp = format!("udp://{}", receiver.local_addr().unwrap());
+    let tcp = format!("tcp://{}", listener.local_addr().unwrap());
+    let output = std::thread::scope(|scope| {
+        // The second connection, behind the first run that counts, is refused.
+        scope.spawn(move || {
+            let mut warm_up = listener.accept().unwrap().0;
+            drop(listener);
+            warm_up.read_to_end(&mut Vec::new()).unwrap();
+        });
+        loadgen(&["compare", &udp, &tcp, "--rate", "100", "--count", "10", "--drain", "10ms"])
+    });
+    let (said, told) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.code() == Some(3) && told.contains(&format!("{tcp}: ")), "{output:?}");
+    assert!(said.lines().any(|line| line.starts_with("sent ") && line.contains("10")), "{said}");
+}
+
+#[test]
+fn a_comparison_that_is_interrupted_before_its_first_run_is_no_success() {
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let target = format!("udp://{}", receiver.local_addr().unwrap());
+    let comparison = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+        .args(["compare", &target, &target, "--rate", "100", "--duration", "60s"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    receiver.recv_from(&mut [0; 1000]).unwrap();
+    Command::new("kill").args(["-INT", &comparison.id().to_string()]).status().unwrap();
+    let output = comparison.wait_with_output().unwrap();
+    assert!(output.status.code() == Some(1) && !text(&output.stderr).contains("run 1 of"), "{output:?}");
+}
+
+#[test]
 fn a_stream_that_is_not_read_makes_the_sender_drop_and_the_books_agree() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     socket2::SockRef::from(&listener).set_recv_buffer_size(4096).unwrap();
