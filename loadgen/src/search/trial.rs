@@ -2,11 +2,15 @@
 
 use super::classify::Trial;
 use super::{Kind, Tried};
-use crate::report::{Report, SHORTFALL, Verdict};
+use crate::report::{Report, SHORTFALL, Verdict, broken_plan};
 
 /// Time in which a hypervisor ran others explains a loss of as many times what was due in it: the time is counted in hundredths of
 /// a second, and what comes in a bunch after a pause may not find room either.
 const STOLEN_FACTOR: f64 = 2.0;
+
+/// A sender that waited for the collector for such a share of the time would have been faster without. One that did not fill its
+/// buffers did not wait at all.
+const HELD_BACK: f64 = 0.05;
 
 /// Messages of a run that arrived, as far as anybody knows.
 #[must_use]
@@ -26,17 +30,16 @@ pub fn judge(report: &Report, kind: Kind, load: u64, seconds: f64) -> Result<(Tr
     if let Some(why) = &report.check_failed {
         return Err(format!("what arrived could not be found out: {why}"));
     }
-    let accounted = report.sent + report.sending.overflow;
-    if report.verdict == Verdict::Invalid && (accounted as f64) < report.offered as f64 * (1.0 - SHORTFALL) {
+    let is_late = is_late(report);
+    if report.verdict == Verdict::Invalid && !is_late {
         return Err(report.reason.clone().unwrap_or_default());
     }
     let arrived = arrived(report);
-    let late_seconds = (report.elapsed_seconds - report.plan.seconds).max(0.0);
-    let is_late = report.verdict == Verdict::Invalid;
-    let stretch = if is_late { (seconds + late_seconds) / seconds } else { 1.0 };
-    let loss_ratio = 1.0 - arrived as f64 / (report.offered.max(1) as f64 * stretch);
-    let waited_seconds = report.sending.blocked_seconds / report.plan.threads.max(1) as f64;
-    let is_sender_limited = is_late && waited_seconds <= late_seconds / 2.0;
+    let late_seconds = if is_late { (report.elapsed_seconds - report.plan.seconds).max(0.0) } else { 0.0 };
+    let lost_share = 1.0 - arrived as f64 / report.offered.max(1) as f64;
+    let late_share = late_seconds / (seconds + late_seconds);
+    let loss_ratio = 1.0 - (1.0 - lost_share) * (1.0 - late_share);
+    let is_sender_limited = is_senders(lost_share, late_share, waited_seconds(report) / late_seconds);
     let stolen_ms = report.change.host.stolen_ms;
     let lasted_seconds = if kind == Kind::Burst { report.elapsed_seconds } else { seconds };
     let is_disturbed = is_explained(loss_ratio, lasted_seconds, stolen_ms);
@@ -61,6 +64,31 @@ pub fn judge(report: &Report, kind: Kind, load: u64, seconds: f64) -> Result<(Tr
     Ok((trial, tried))
 }
 
+/// Whether all that is wrong with a run is that it was late: everything was sent, and no connection broke behind it.
+fn is_late(report: &Report) -> bool {
+    let Report { plan, sent, sending, .. } = report;
+    let is_whole = (sent + sending.overflow) as f64 >= report.offered as f64 * (1.0 - SHORTFALL);
+    let late = broken_plan(plan, *sent, report.elapsed_seconds, sending);
+    is_whole && late.is_some() && late == report.reason
+}
+
+/// Time that a thread of the sender waited for the collector, on average.
+fn waited_seconds(report: &Report) -> f64 {
+    report.sending.blocked_seconds / report.plan.threads.max(1) as f64
+}
+
+/// Whether the sender is why less arrived than was to be offered in time: more of it was late than was lost, and of that time
+/// little was spent waiting for the collector.
+fn is_senders(lost_share: f64, late_share: f64, waited: f64) -> bool {
+    late_share > lost_share && waited <= 0.5
+}
+
+/// Whether the collector is why the sender was not faster at full speed.
+#[must_use]
+pub fn is_held_back(report: &Report) -> bool {
+    waited_seconds(report) > report.elapsed_seconds * HELD_BACK
+}
+
 /// Whether so much can be lost because a hypervisor ran others for so long.
 fn is_explained(loss_ratio: f64, seconds: f64, stolen_ms: u64) -> bool {
     loss_ratio > 0.0 && loss_ratio * seconds * 1e3 <= STOLEN_FACTOR * stolen_ms as f64
@@ -69,6 +97,24 @@ fn is_explained(loss_ratio: f64, seconds: f64, stolen_ms: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_late_sender_lacks_is_its_own_fault_only_where_more_was_late_than_lost() {
+        for (lost_share, late_share, waited, is) in [
+            (0.0, 0.0, f64::NAN, false),
+            (0.3, 0.0, f64::NAN, false),
+            (0.0, 0.2, 0.0, true),
+            (0.1, 0.2, 0.5, true),
+            (0.0, 0.2, 0.6, false),
+            (0.3, 0.02, 0.0, false),
+        ] {
+            assert_eq!(
+                is_senders(lost_share, late_share, waited),
+                is,
+                "{lost_share} lost, {late_share} late, {waited}"
+            );
+        }
+    }
 
     #[test]
     fn a_hypervisor_explains_what_was_due_in_its_time_and_no_more() {
