@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::judging::Judges;
 use super::plan::PlanOptions;
-use super::run::{perform, stop};
+use super::run::{perform_in_turn, stop};
 use super::targets::Targets;
 use super::{RUNTIME_ERROR, USAGE, exit_code, say, tell};
 use crate::compare::{Comparison, REPETITIONS_MAX, SCHEMA, Turn, turns};
@@ -40,7 +40,7 @@ pub(super) fn execute(command: &Compare) -> Result<u8, (u8, String)> {
     let orders = command.orders().map_err(|error| (USAGE, error))?;
     let stop = stop()?;
     for order in &orders {
-        perform(&Order { schedule: order.schedule.first(WARM_UP), ..order.clone() }, &stop)?;
+        perform_in_turn(&Order { schedule: order.schedule.first(WARM_UP), ..order.clone() }, &stop)?;
     }
     let mut comparison =
         Comparison { schema: SCHEMA, command: command_line(), targets: command.targets.names(), runs: Vec::new() };
@@ -69,7 +69,7 @@ impl Compare {
                 break;
             }
             say(format_args!("run {} of {}: {}", number + 1, turns.len(), orders[*target].target));
-            let mut run = perform(&orders[*target], stop)?;
+            let mut run = perform_in_turn(&orders[*target], stop)?;
             // Without a baseline there is nothing that could not be compared.
             let _ = judges.judge(&mut run);
             comparison.runs.push(Turn { target: *target, run });

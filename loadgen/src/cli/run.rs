@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use clap::Args;
 
@@ -11,9 +12,10 @@ use super::judging::{Judges, Judging};
 use super::plan::PlanOptions;
 use super::watch::WatchOptions;
 use super::{PREFLIGHT_FAILED, RUNTIME_ERROR, USAGE, exit_code, say};
-use crate::report::Report;
+use crate::check::Check;
 use crate::report::text::summary;
-use crate::run::{Order, RunError, run, stop_on_signals};
+use crate::report::{Report, Verdict};
+use crate::run::{Order, REST_INTERVAL, RunError, pause, run, stop_on_signals};
 use crate::target::Target;
 use crate::view::Mode;
 
@@ -98,4 +100,15 @@ pub(super) fn perform(order: &Order, stop: &AtomicBool) -> Result<Report, (u8, S
         };
         (code, error.to_string())
     })
+}
+
+/// Runs `order` as one of several. After what was too much for a collector, and where nobody tells whether it has come to rest,
+/// --drain is waited, so that the next run does not meet what is left (RFC 2544 section 23).
+pub(super) fn perform_in_turn(order: &Order, stop: &AtomicBool) -> Result<Report, (u8, String)> {
+    let report = perform(order, stop)?;
+    let is_told = order.check != Check::None || order.admin.is_some();
+    let is_kept = report.verdict != Verdict::Invalid && report.loss_ratio() == Some(0.0);
+    let since = Instant::now();
+    while !is_told && !is_kept && since.elapsed() < order.drain && pause(REST_INTERVAL, stop) {}
+    Ok(report)
 }

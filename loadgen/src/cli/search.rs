@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::plan::TrafficOptions;
-use super::run::{perform, stop};
+use super::run::{perform_in_turn, stop};
 use super::watch::WatchOptions;
 use super::{INVALID_RUN, PREFLIGHT_FAILED, RUNTIME_ERROR, USAGE, say, tell};
 use crate::report::{Environment, Report, command_line};
@@ -227,7 +227,7 @@ impl Trials<'_> {
     /// below `least`.
     pub(super) fn full_speed(&self, seconds: f64, least: u64) -> Result<FullSpeed, (u8, String)> {
         let order = self.order.sending(None, Duration::from_secs_f64(seconds), None).map_err(usage)?;
-        let report = perform(&order, self.stop)?;
+        let report = perform_in_turn(&order, self.stop)?;
         if arrived(&report) == 0 {
             return Err(nothing_arrives(&report));
         }
@@ -255,7 +255,7 @@ impl Trials<'_> {
                 Kind::Rate => self.order.sending(Some(load as f64), Duration::from_secs_f64(seconds), None),
                 Kind::Burst => self.order.sending(None, DURATION_MAX, Some(load)),
             };
-            let report = perform(&order.map_err(usage)?, self.stop)?;
+            let report = perform_in_turn(&order.map_err(usage)?, self.stop)?;
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(());
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::plan::TrafficOptions;
-use super::run::{perform, stop};
+use super::run::{perform_in_turn, stop};
 use super::search::{FullSpeed, Trials};
 use super::targets::Targets;
 use super::{RUNTIME_ERROR, USAGE, say, tell};
@@ -80,7 +80,7 @@ impl SweepArguments {
             let (rate, order) = (rates[number / orders.len()], &orders[*target]);
             say(format_args!("run {} of {}: {} at {rate:.0} a second", number + 1, turns.len(), order.target));
             let order = order.sending(Some(rate), self.duration, None).map_err(|error| (USAGE, error))?;
-            let run = perform(&order, stop)?;
+            let run = perform_in_turn(&order, stop)?;
             sweep.runs.push(Step { target: *target, rate, run });
             self.output.as_ref().map_or(Ok(()), |path| sweep.write(path)).map_err(|error| (RUNTIME_ERROR, error))?;
         }

@@ -70,6 +70,25 @@ fn the_greatest_rate_and_the_largest_burst_of_a_real_receiver_are_found() {
 }
 
 #[test]
+fn a_receiver_that_nobody_looks_into_rests_after_a_trial_that_lost_something() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("search.json");
+    let sink = SlowSink::start();
+    let goal = ["--goal", "burst", "--max-burst", "1k", "--drain", "300ms", "-q"];
+    let output = loadgen(&[&["search", &sink.1], &goal[..], &["-o", path.to_str().unwrap()]].concat());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let record = read_report(&path);
+    let started = |trial: &Value| trial["started"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let trials = record["trials"].as_array().unwrap();
+    let lossy: Vec<_> = trials.windows(2).filter(|pair| pair[0]["lost"] != 0).collect();
+    assert!(!lossy.is_empty(), "{trials:?}");
+    for pair in lossy {
+        let rest_ms = started(&pair[1]).duration_since(started(&pair[0])).as_millis();
+        assert!(rest_ms >= 300, "{rest_ms} ms: {pair:?}");
+    }
+}
+
+#[test]
 fn a_trial_whose_connection_broke_behind_the_last_message_was_not_late_and_says_nothing() {
     // Of 200 B and an LF.
     const TRIAL_BYTES: usize = 10 * 201;
