@@ -97,23 +97,44 @@ fn is_explained(loss_ratio: f64, seconds: f64, stolen_ms: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::{Plan, Sending};
+    use crate::schedule::Profile;
+    use crate::verify::Verification;
+
+    /// A run of 1,000 messages in a second, of which so many were found, on one thread.
+    fn run(stored: u64, elapsed_seconds: f64, blocked_seconds: f64) -> Report {
+        let mut run: Report = serde_json::from_str(include_str!("../../tests/golden/pages/udp.json")).unwrap();
+        run.plan =
+            Plan { profile: Profile::Const, rate: Some(1000.0), count: 1000, seconds: 0.999, threads: 1, ..run.plan };
+        (run.offered, run.sent, run.elapsed_seconds, run.check_failed) = (1000, 1000, elapsed_seconds, None);
+        run.sending = Sending { blocked_seconds, ..Sending::default() };
+        run.change.host.stolen_ms = 0;
+        run.found = run.found.map(|found| Verification { stored, ..found });
+        run.reason = broken_plan(&run.plan, run.sent, elapsed_seconds, &run.sending);
+        run.verdict = if run.reason.is_some() { Verdict::Invalid } else { Verdict::Pass };
+        run
+    }
 
     #[test]
-    fn what_a_late_sender_lacks_is_its_own_fault_only_where_more_was_late_than_lost() {
-        for (lost_share, late_share, waited, is) in [
-            (0.0, 0.0, f64::NAN, false),
-            (0.3, 0.0, f64::NAN, false),
-            (0.0, 0.2, 0.0, true),
-            (0.1, 0.2, 0.5, true),
-            (0.0, 0.2, 0.6, false),
-            (0.3, 0.02, 0.0, false),
-        ] {
-            assert_eq!(
-                is_senders(lost_share, late_share, waited),
-                is,
-                "{lost_share} lost, {late_share} late, {waited}"
-            );
-        }
+    fn what_was_late_counts_as_lost_and_what_broke_behind_the_last_message_says_nothing() {
+        let judged = |run: &Report| judge(run, Kind::Rate, 1000, 1.0).map(|(trial, _)| trial);
+        let trial = judged(&run(900, 0.999, 0.0)).unwrap();
+        assert!((trial.loss_ratio - 0.1).abs() < 1e-9 && !trial.is_sender_limited, "{trial:?}");
+        let trial = judged(&run(900, 1.249, 0.0)).unwrap();
+        assert!((trial.loss_ratio - 0.28).abs() < 1e-9 && trial.is_sender_limited, "{trial:?}");
+        let trial = judged(&run(700, 1.049, 0.0)).unwrap();
+        assert!(trial.loss_ratio > 0.3 && !trial.is_sender_limited, "{trial:?}");
+        let trial = judged(&run(1000, 1.249, 0.2)).unwrap();
+        assert!(trial.loss_ratio > 0.19 && !trial.is_sender_limited, "it waited: {trial:?}");
+        let broken = Report { reason: Some("reset".into()), verdict: Verdict::Invalid, ..run(1000, 0.999, 0.0) };
+        assert_eq!(judged(&broken), Err("reset".into()));
+    }
+
+    #[test]
+    fn a_sender_that_waited_at_full_speed_was_held_back() {
+        assert!(is_held_back(&run(1000, 1.0, 0.06)) && !is_held_back(&run(1000, 1.0, 0.04)));
+        let two = run(1000, 1.0, 0.08);
+        assert!(!is_held_back(&Report { plan: Plan { threads: 2, ..two.plan.clone() }, ..two }));
     }
 
     #[test]
