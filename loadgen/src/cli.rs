@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
-use std::io;
+use std::fmt;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -92,16 +93,29 @@ pub fn main() -> ExitCode {
         Command::Report(command) => report::execute(&command),
         Command::Probe(command) => probe::execute(&command),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "loadgen", &mut io::stdout());
-            Ok(0)
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "loadgen", &mut script);
+            let printed = io::stdout().write_all(&script);
+            printed.map(|()| 0).map_err(|error| (RUNTIME_ERROR, format!("cannot write the completions: {error}")))
         }
         Command::Man { command } => print_manual(command.as_deref()),
         Command::Verify(command) => verify::execute(&command),
     };
     ExitCode::from(done.unwrap_or_else(|(code, error)| {
-        eprintln!("loadgen: {error}");
+        say(format_args!("loadgen: {error}"));
         code
     }))
+}
+
+/// Says `text` on standard error, a line. Whoever does not listen any more (a closed pipe) does not end what is done.
+fn say(text: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Writes a result to standard output.
+fn tell(text: &str) -> Result<(), (u8, String)> {
+    let told = io::stdout().write_all(text.as_bytes());
+    told.map_err(|error| (RUNTIME_ERROR, format!("cannot write the result: {error}")))
 }
 
 fn print_manual(command: Option<&str>) -> Result<u8, (u8, String)> {

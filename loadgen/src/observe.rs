@@ -62,6 +62,12 @@ impl Watch {
         self.root.join(self.pid.map_or_else(|| "proc/net".to_owned(), |pid| format!("proc/{pid}/net")))
     }
 
+    /// Memory of the datagrams that wait in the collector's sockets, bytes, as far as they can be seen.
+    #[must_use]
+    pub fn queued_bytes(&self) -> u64 {
+        self.sockets(&self.net()).into_iter().flatten().map(|socket| socket.queued_bytes).sum()
+    }
+
     /// The collector's sockets, if it is on this machine and they can be read.
     fn sockets(&self, net: &Path) -> Option<Vec<Socket>> {
         let address = self.address.filter(|_| self.is_local())?;

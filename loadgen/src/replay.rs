@@ -9,8 +9,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs::File;
+use std::io::{Cursor, Read};
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
 use logboom_segment::{Flags, Message};
@@ -30,8 +31,11 @@ pub struct Limits {
     pub bytes: usize,
 }
 
-/// Of a recording that is sent, its messages are held twice, with tags the second time: some 1.4 GiB at most.
+/// Of a recording that is sent, its messages are held twice, with tags the second time: docs/loadgen.md says how much that is.
 pub const LIMITS: Limits = Limits { messages: 4_000_000, bytes: 512 << 20 };
+
+/// What is read of a file to tell what it is; a pipe has it but once. The reader of captures wants their header at once.
+const HEAD_BYTES: u64 = 1 << 16;
 
 /// Messages, in the order in which they were sent.
 #[derive(Debug, Default)]
@@ -74,7 +78,7 @@ pub enum Remark {
     Cut,
     /// Lines without a time; they are sent right behind the line before.
     Untimed,
-    /// Times over a minute before those of the line before; what follows goes on from there.
+    /// Times over a minute before those of the line before; what follows of that host goes on from there.
     ClockSetBack,
     /// Files that end within a packet.
     Torn,
@@ -193,9 +197,13 @@ impl Recording {
             } else if kind.is_char_device() || kind.is_block_device() {
                 return Err(unusable("it is a device, not a file".into()));
             } else if let Some(file) = segments.add(path, File::open(path).map_err(refused)?)? {
-                let read = match Kind::of(&file) {
-                    Kind::Capture => capture::read(file, port, &mut recorder),
-                    Kind::Text => lines::read(file, Source::File(number), year, &mut recorder),
+                let mut head = Vec::new();
+                (&file).take(HEAD_BYTES).read_to_end(&mut head).map_err(refused)?;
+                let kind = Kind::of(&head);
+                let whole = Cursor::new(head).chain(file);
+                let read = match kind {
+                    Kind::Capture => capture::read(whole, port, &mut recorder),
+                    Kind::Text => lines::read(whole, Source::File(number), year, &mut recorder),
                     Kind::Compressed => Err("it is compressed: unpack it first".into()),
                 };
                 read.map_err(unusable)?;
@@ -306,13 +314,9 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(file: &File) -> Self {
-        let mut head = [0; 4];
-        // Fails for what is shorter, and for what has no places to read at.
-        if file.read_exact_at(&mut head, 0).is_err() {
-            return Self::Text;
-        }
-        match (u32::from_le_bytes(head), head) {
+    fn of(head: &[u8]) -> Self {
+        let Some(head) = head.first_chunk() else { return Self::Text };
+        match (u32::from_le_bytes(*head), head) {
             (0xA1B2_C3D4 | 0xD4C3_B2A1 | 0xA1B2_3C4D | 0x4D3C_B2A1 | 0xA1B2_CD34 | 0x0A0D_0D0A, _) => Self::Capture,
             (_, [0x1F, 0x8B, ..] | [0x28, 0xB5, 0x2F, 0xFD] | [0xFD, b'7', b'z', b'X']) => Self::Compressed,
             _ => Self::Text,

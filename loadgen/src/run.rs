@@ -33,6 +33,9 @@ pub const THREADS_MAX: usize = 64;
 /// Files that a run has open beside its flows.
 const OWN_FILES: u64 = 64;
 
+/// How often it is looked whether the collector has come to rest.
+pub(crate) const REST_INTERVAL: Duration = Duration::from_millis(20);
+
 /// Time for all threads to be ready before the schedule begins.
 const HEAD_START: Duration = Duration::from_millis(20);
 
@@ -156,11 +159,9 @@ pub fn run(order: &Order, stop: &AtomicBool) -> Result<Report, RunError> {
     let (sent, seen) = std::thread::scope(|scope| {
         let monitor = scope.spawn(|| monitor.run(&over));
         let mut sent = join(order, send(order, &shared, flows));
-        let mut wait = |time| {
-            std::thread::sleep(time);
-            !stop.load(Ordering::Relaxed)
-        };
+        let mut wait = |time| pause(time, stop);
         checking.settle(sent.messages, order.drain, &mut wait);
+        order.await_sockets(&watch, &mut wait);
         order.await_books(&watch, &mut wait);
         if stop.load(Ordering::Relaxed) {
             sent.failure.get_or_insert("interrupted".into());
@@ -217,6 +218,13 @@ impl Order {
             return Ok(());
         }
         Err(format!("nobody would tell what {} loses: add --check or --admin", self.target))
+    }
+
+    /// Waits until the collector has read what is in its sockets, where nobody looks for what arrived.
+    fn await_sockets(&self, watch: &Watch, mut wait: impl FnMut(Duration) -> bool) {
+        let since = Instant::now();
+        let is_left = || self.check == Check::None && since.elapsed() < self.drain && watch.queued_bytes() > 0;
+        while is_left() && wait(REST_INTERVAL) {}
     }
 
     /// Waits until the collector answers, and where its books are all that is looked at, has nothing in memory any more.
@@ -278,6 +286,12 @@ fn join(order: &Order, threads: Vec<Sent>) -> Sent {
         all.failure = all.failure.or(sent.failure);
     }
     all
+}
+
+/// Sleeps; whether to go on then.
+pub(crate) fn pause(time: Duration, stop: &AtomicBool) -> bool {
+    std::thread::sleep(time);
+    !stop.load(Ordering::Relaxed)
 }
 
 /// What SIGINT and SIGTERM set; the second one ends the program at once.
@@ -478,6 +492,29 @@ mod tests {
             drain: Duration::ZERO,
             ui: Mode::Quiet,
         }
+    }
+
+    #[test]
+    fn sockets_are_waited_for_until_they_are_empty_but_no_longer_than_drain() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let target = format!("udp://{}", socket.local_addr().unwrap()).parse().unwrap();
+        socket.send_to(b"1", socket.local_addr().unwrap()).unwrap();
+        let order = Order { target, drain: Duration::from_secs(3600), ..order(None, Some(1)) };
+        let watch = order.watch().unwrap();
+        let mut waits = 0;
+        order.await_sockets(&watch, |_| {
+            waits += 1;
+            if waits == 3 {
+                socket.recv_from(&mut [0; 10]).unwrap();
+            }
+            waits < 10
+        });
+        assert_eq!(waits, 3);
+        socket.send_to(b"2", socket.local_addr().unwrap()).unwrap();
+        let impatient = Order { drain: Duration::ZERO, ..order.clone() };
+        impatient.await_sockets(&watch, |_| panic!("it has no time"));
+        let checked = Order { check: Check::Sink, ..order };
+        checked.await_sockets(&watch, |_| panic!("the check waits itself"));
     }
 
     #[test]

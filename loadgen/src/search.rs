@@ -12,6 +12,7 @@ use std::path::Path;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::figures::Unit;
 use crate::report::{Environment, write_whole};
 use crate::view::wording::count as count_text;
 
@@ -26,6 +27,9 @@ pub use select::{End, Outcome, Search, TRIALS_MAX, Wanted};
 
 /// The only schema there is.
 pub const SCHEMA: &str = "loadgen.search/1";
+
+/// Least rate that is tried unless another is named, messages a second.
+pub const RATE_LEAST: u64 = 100;
 
 /// Bursts are told from each other when they differ by so much.
 const BURST_WIDTH: f64 = 0.05;
@@ -189,14 +193,13 @@ pub struct Record {
 }
 
 impl Found {
-    /// What `outcome` says of `goal`; `is_most_named` if the most to be tried was named by the user.
+    /// What `outcome` says of `goal`; `at_most` is what limits it if the most that was to be tried is good enough.
     #[must_use]
-    pub fn new(goal: Goal, kind: Kind, outcome: Outcome, is_most_named: bool) -> Self {
+    pub fn new(goal: Goal, kind: Kind, outcome: Outcome, at_most: Limit) -> Self {
         let limit = match outcome.end {
             End::Found => Limit::Collector,
             End::SenderLimited => Limit::Sender,
-            End::Most if is_most_named || kind == Kind::Burst => Limit::MaxLoad,
-            End::Most => Limit::Sender,
+            End::Most => at_most,
             End::Least => Limit::MinLoad,
             End::Unfinished => Limit::Unfinished,
         };
@@ -216,12 +219,18 @@ fn sentence(goal: &Goal, kind: Kind, lower: Option<u64>, upper: Option<u64>, lim
     let kept = match (kind, goal.loss_ratio > 0.0) {
         (Kind::Burst, _) => "loses nothing".to_owned(),
         (Kind::Rate, false) => format!("lose nothing in {seconds} s"),
-        (Kind::Rate, true) => format!("lose at most {} % in {seconds} s", goal.loss_ratio * 100.0),
+        (Kind::Rate, true) => format!("lose at most {} in {seconds} s", Unit::Share.show(goal.loss_ratio)),
     };
     match (lower, upper, limit) {
         (Some(lower), Some(upper), Limit::Collector) => {
             let apart = (upper - lower) as f64 / lower as f64 * 100.0;
             format!("{} {kept}; {} are too many ({apart:.1} % more)", told(lower), count_text(upper))
+        }
+        (Some(lower), None, Limit::Collector) => {
+            format!(
+                "{} {kept}; no more go through at full speed, where the collector makes the sender wait",
+                told(lower)
+            )
         }
         (Some(lower), _, Limit::Sender) => {
             format!("{} {kept}; this sender cannot offer more, so that the collector's limit is not known", told(lower))
@@ -263,5 +272,30 @@ impl Record {
     /// What the file system says, with the file's name.
     pub fn write(&self, path: &Path) -> Result<(), String> {
         write_whole(path, &serde_json::to_string_pretty(self).map_err(|error| error.to_string())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use select::Bounds;
+
+    #[test]
+    fn what_is_good_enough_at_full_speed_is_limited_by_whoever_limits_that() {
+        let outcome = Outcome {
+            bounds: Bounds { lower: Some(70_000), upper: None },
+            conditional_throughput: Some(70_000.0),
+            end: End::Most,
+        };
+        for (limit, told) in [
+            (Limit::Sender, "this sender cannot offer more, so that the collector's limit is not known"),
+            (Limit::Collector, "no more go through at full speed, where the collector makes the sender wait"),
+            (Limit::MaxLoad, "more was not tried"),
+        ] {
+            let goal = Preset::Quick.goal("loss<=7%", 7.0 / 100.0);
+            let found = Found::new(goal, Kind::Rate, outcome, limit);
+            assert_eq!(found.limit, limit);
+            assert_eq!(found.sentence, format!("70,000 messages a second lose at most 7.0000 % in 1 s; {told}"));
+        }
     }
 }

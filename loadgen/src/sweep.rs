@@ -76,8 +76,8 @@ fn parse_part(text: &str) -> Result<Vec<Point>, String> {
         let (Some(from), Some(to), Some(step)) = (parse_share(from), parse_share(to), parse_share(step)) else {
             return Err(unusable());
         };
-        // Half a step more than the last: decimal fractions do not add up exactly.
-        let steps = ((to - from) / step + 0.5).floor();
+        // Decimal fractions do not add up exactly.
+        let steps = ((to - from) / step + 1e-9).floor();
         return match steps {
             0.0..100.0 => Ok((0..=steps as u32).map(|number| Point::Share(from + step * f64::from(number))).collect()),
             _ => Err(format!("`{text}`: from less to more, in at most {RATES_MAX} steps")),
@@ -176,6 +176,7 @@ mod tests {
         let rates = |text: &str| text.parse::<Points>().unwrap().rates(1000.0);
         assert_eq!(rates("10%-150%/10%").len(), 15);
         assert_eq!(rates("10%-150%/10%")[14], 1500.0);
+        assert_eq!(rates("10%-25%/10%"), [100.0, 200.0], "not past the end");
         assert_eq!(rates("50k,80%"), [50_000.0, 800.0]);
         assert!(!"50k,1.5M".parse::<Points>().unwrap().are_relative());
         for text in ["", "50", "max", "10%-", "50%-10%/10%", "10%-150%/0%", "1%-1000%/1%", "10%,x", "10%-150%"] {

@@ -1,17 +1,16 @@
 //! `loadgen compare`.
 
-use std::io::Write;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
 
 use super::judging::Judges;
 use super::plan::PlanOptions;
-use super::run::{perform, stop};
+use super::run::{perform_in_turn, stop};
 use super::targets::Targets;
-use super::{RUNTIME_ERROR, USAGE, exit_code};
+use super::{RUNTIME_ERROR, USAGE, exit_code, say, tell};
 use crate::compare::{Comparison, REPETITIONS_MAX, SCHEMA, Turn, turns};
 use crate::report::{Verdict, command_line};
 use crate::run::Order;
@@ -38,34 +37,18 @@ pub(super) struct Compare {
 }
 
 pub(super) fn execute(command: &Compare) -> Result<u8, (u8, String)> {
-    let judges = Judges { thresholds: command.thresholds.clone(), baseline: None };
     let orders = command.orders().map_err(|error| (USAGE, error))?;
     let stop = stop()?;
     for order in &orders {
-        perform(&Order { schedule: order.schedule.first(WARM_UP), ..order.clone() }, &stop)?;
+        perform_in_turn(&Order { schedule: order.schedule.first(WARM_UP), ..order.clone() }, &stop)?;
     }
     let mut comparison =
         Comparison { schema: SCHEMA, command: command_line(), targets: command.targets.names(), runs: Vec::new() };
-    let turns = turns(orders.len(), command.repetitions);
-    for (number, target) in turns.iter().enumerate() {
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-        eprintln!("run {} of {}: {}", number + 1, turns.len(), orders[*target].target);
-        let mut run = perform(&orders[*target], &stop)?;
-        // Without a baseline there is nothing that could not be compared.
-        let _ = judges.judge(&mut run);
-        comparison.runs.push(Turn { target: *target, run });
-        // After each: what has been measured is not lost with what comes.
-        command
-            .output
-            .as_ref()
-            .map_or(Ok(()), |path| comparison.write(path))
-            .map_err(|error| (RUNTIME_ERROR, error))?;
-    }
-    let told = std::io::stdout().write_all(comparison.text().as_bytes());
-    told.map_err(|error| (RUNTIME_ERROR, format!("cannot write the result: {error}")))?;
-    Ok(command.code(&comparison))
+    let ended = command.make(&mut comparison, &orders, &stop);
+    // What was measured before it broke off is not lost.
+    let told = tell(&comparison.text());
+    ended.and(told)?;
+    Ok(if stop.load(Ordering::Relaxed) { RUNTIME_ERROR } else { command.code(&comparison) })
 }
 
 impl Compare {
@@ -75,6 +58,25 @@ impl Compare {
             return Err("there is one target, but nothing to compare it with: name two or more".into());
         }
         watched.into_iter().map(|(target, watching)| self.plan.applicable(&target).order(target, &watching)).collect()
+    }
+
+    /// Runs to the targets in turn.
+    fn make(&self, comparison: &mut Comparison, orders: &[Order], stop: &AtomicBool) -> Result<(), (u8, String)> {
+        let judges = Judges { thresholds: self.thresholds.clone(), baseline: None };
+        let turns = turns(orders.len(), self.repetitions);
+        for (number, target) in turns.iter().enumerate() {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            say(format_args!("run {} of {}: {}", number + 1, turns.len(), orders[*target].target));
+            let mut run = perform_in_turn(&orders[*target], stop)?;
+            // Without a baseline there is nothing that could not be compared.
+            let _ = judges.judge(&mut run);
+            comparison.runs.push(Turn { target: *target, run });
+            let written = self.output.as_ref().map_or(Ok(()), |path| comparison.write(path));
+            written.map_err(|error| (RUNTIME_ERROR, error))?;
+        }
+        Ok(())
     }
 
     /// Loss is what is compared: it fails only where something was demanded.

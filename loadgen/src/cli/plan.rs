@@ -150,7 +150,7 @@ impl TrafficOptions {
             check: watching.check.clone(),
             admin: watching.admin.clone(),
             pid: watching.pid,
-            drain: watching.drain,
+            drain: watching.drain.time,
             ui: Mode::Quiet,
             target,
         })

@@ -9,7 +9,7 @@ use clap::Args;
 use super::run::Conduct;
 use super::sending::SendingOptions;
 use super::watch::WatchOptions;
-use super::{RUNTIME_ERROR, USAGE};
+use super::{RUNTIME_ERROR, USAGE, say};
 use crate::check::Check;
 use crate::message::{Load, MESSAGE_BYTES_MAX};
 use crate::replay::{LIMITS, Recording, ReplayError};
@@ -79,7 +79,7 @@ pub(super) fn execute(command: &Replay) -> Result<u8, (u8, String)> {
     command.conduct.run(|| {
         command.check().map_err(|error| (USAGE, error))?;
         let recording = command.read()?;
-        eprintln!("loadgen: {recording}");
+        say(format_args!("loadgen: {recording}"));
         command.order(Arc::new(recording)).map_err(|error| (USAGE, error))
     })
 }
@@ -142,7 +142,7 @@ impl Replay {
             check: watching.check.clone(),
             admin: watching.admin.clone(),
             pid: watching.pid,
-            drain: watching.drain,
+            drain: watching.drain.time,
             ui: Mode::Quiet,
             target: target.clone(),
         })

@@ -4,16 +4,18 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use clap::Args;
 
 use super::judging::{Judges, Judging};
 use super::plan::PlanOptions;
 use super::watch::WatchOptions;
-use super::{PREFLIGHT_FAILED, RUNTIME_ERROR, USAGE, exit_code};
-use crate::report::Report;
+use super::{PREFLIGHT_FAILED, RUNTIME_ERROR, USAGE, exit_code, say};
+use crate::check::Check;
 use crate::report::text::summary;
-use crate::run::{Order, RunError, run, stop_on_signals};
+use crate::report::{Report, Verdict};
+use crate::run::{Order, REST_INTERVAL, RunError, pause, run, stop_on_signals};
 use crate::target::Target;
 use crate::view::Mode;
 
@@ -85,7 +87,7 @@ pub(super) fn stop() -> Result<Arc<AtomicBool>, (u8, String)> {
 /// Runs `order`; what stops it has an exit code.
 pub(super) fn perform(order: &Order, stop: &AtomicBool) -> Result<Report, (u8, String)> {
     if cfg!(debug_assertions) {
-        eprintln!("loadgen: built without optimisation: rates and times say nothing");
+        say("loadgen: built without optimisation: rates and times say nothing");
     }
     run(order, stop).map_err(|error| {
         let code = match error {
@@ -95,4 +97,15 @@ pub(super) fn perform(order: &Order, stop: &AtomicBool) -> Result<Report, (u8, S
         };
         (code, error.to_string())
     })
+}
+
+/// Runs `order` as one of several. After what was too much for a collector, and where nobody tells whether it has come to rest,
+/// --drain is waited, so that the next run does not meet what is left (RFC 2544 section 23).
+pub(super) fn perform_in_turn(order: &Order, stop: &AtomicBool) -> Result<Report, (u8, String)> {
+    let report = perform(order, stop)?;
+    let is_told = order.check != Check::None || order.admin.is_some();
+    let is_kept = report.verdict != Verdict::Invalid && report.loss_ratio() == Some(0.0);
+    let since = Instant::now();
+    while !is_told && !is_kept && since.elapsed() < order.drain && pause(REST_INTERVAL, stop) {}
+    Ok(report)
 }

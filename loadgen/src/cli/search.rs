@@ -1,6 +1,5 @@
 //! `loadgen search`.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,14 +8,14 @@ use std::time::Duration;
 use clap::Args;
 
 use super::plan::TrafficOptions;
-use super::run::{perform, stop};
+use super::run::{perform_in_turn, stop};
 use super::watch::WatchOptions;
-use super::{INVALID_RUN, PREFLIGHT_FAILED, RUNTIME_ERROR, USAGE};
-use crate::report::{Environment, command_line};
+use super::{INVALID_RUN, PREFLIGHT_FAILED, RUNTIME_ERROR, USAGE, say, tell};
+use crate::report::{Environment, Report, command_line};
 use crate::run::Order;
 use crate::schedule::{DURATION_MAX, Profile, Schedule};
-use crate::search::trial::{arrived, judge};
-use crate::search::{Found, Goal, Kind, Limit, Preset, Record, SCHEMA, Search, Tried, Wanted, burst_goal};
+use crate::search::trial::{arrived, is_held_back, judge};
+use crate::search::{Found, Goal, Kind, Limit, Preset, RATE_LEAST, Record, SCHEMA, Search, Tried, Wanted, burst_goal};
 use crate::target::Target;
 use crate::values::{Rate, parse_count, parse_duration, parse_rate, parse_scaled};
 
@@ -35,7 +34,7 @@ pub(super) struct SearchArguments {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     trial: Option<Duration>,
     /// Least rate to try, messages a second.
-    #[arg(long, value_name = "RATE", default_value = "100", value_parser = parse_per_second)]
+    #[arg(long, value_name = "RATE", default_value_t = RATE_LEAST, value_parser = parse_per_second)]
     min_rate: u64,
     /// Greatest rate to try; what this sender sends at full speed unless given.
     #[arg(long, value_name = "RATE", value_parser = parse_per_second)]
@@ -96,10 +95,10 @@ pub(super) fn execute(command: &SearchArguments) -> Result<u8, (u8, String)> {
     record.sentence = sentences.collect::<Vec<_>>().join(". ");
     // What was found before it broke off is not lost.
     let written = command.output.as_ref().map_or(Ok(()), |path| record.write(path));
-    let told = std::io::stdout().write_all(record.text().as_bytes());
+    let told = tell(&record.text());
     searched?;
     written.map_err(|error| (RUNTIME_ERROR, error))?;
-    told.map_err(|error| (RUNTIME_ERROR, format!("cannot write the result: {error}")))?;
+    told?;
     Ok(code(&record))
 }
 
@@ -183,23 +182,24 @@ impl SearchArguments {
     fn search(&self, trials: &mut Trials<'_>, record: &mut Record) -> Result<(), (u8, String)> {
         let goals = self.rates();
         if !goals.is_empty() {
-            let most = match self.max_rate {
-                Some(most) => most,
+            let (most, at_most) = match self.max_rate {
+                Some(most) => (most, Limit::MaxLoad),
                 None => {
-                    let (most, rate) = trials.full_speed(goals[0].initial_trial_seconds)?;
+                    let FullSpeed { rate, limit } = trials.full_speed(goals[0].initial_trial_seconds, self.min_rate)?;
                     record.full_speed = Some(rate);
-                    most
+                    (rate as u64, limit)
                 }
             };
-            let (search, ended) = trials.search(Search::new(goals.clone(), self.min_rate, most), Kind::Rate);
+            let mut search = Search::new(goals.clone(), self.min_rate, most);
+            let ended = trials.search(&mut search, Kind::Rate);
             let found = goals.into_iter().zip(search.outcomes());
-            record.goals =
-                found.map(|(goal, outcome)| Found::new(goal, Kind::Rate, outcome, self.max_rate.is_some())).collect();
+            record.goals = found.map(|(goal, outcome)| Found::new(goal, Kind::Rate, outcome, at_most)).collect();
             ended?;
         }
         if self.aims().contains(&Aim::Burst) {
-            let (search, ended) = trials.search(Search::new(vec![burst_goal()], 1, self.max_burst), Kind::Burst);
-            record.burst = Some(Found::new(burst_goal(), Kind::Burst, search.outcomes()[0], true));
+            let mut search = Search::new(vec![burst_goal()], 1, self.max_burst);
+            let ended = trials.search(&mut search, Kind::Burst);
+            record.burst = Some(Found::new(burst_goal(), Kind::Burst, search.outcomes()[0], Limit::MaxLoad));
             ended?;
         }
         Ok(())
@@ -214,36 +214,50 @@ pub(super) struct Trials<'a> {
     pub(super) tried: Vec<Tried>,
 }
 
+/// What a sender sends as fast as it can.
+pub(super) struct FullSpeed {
+    /// Messages a second; at least the least that is to be tried.
+    pub(super) rate: f64,
+    /// Who limits that.
+    pub(super) limit: Limit,
+}
+
 impl Trials<'_> {
-    /// What the sender sends when nothing holds it back, messages a second, whole and exact; it also touches all the collector's
-    /// memory.
-    pub(super) fn full_speed(&self, seconds: f64) -> Result<(u64, f64), (u8, String)> {
-        let report =
-            perform(&self.order.sending(None, Duration::from_secs_f64(seconds), None).map_err(usage)?, self.stop)?;
+    /// Sends as fast as possible, which also touches all the collector's memory. There is no search above it, and none if that is
+    /// below `least`.
+    pub(super) fn full_speed(&self, seconds: f64, least: u64) -> Result<FullSpeed, (u8, String)> {
+        let order = self.order.sending(None, Duration::from_secs_f64(seconds), None).map_err(usage)?;
+        let report = perform_in_turn(&order, self.stop)?;
         if arrived(&report).map_err(|error| (PREFLIGHT_FAILED, error))? == 0 {
-            return Err((PREFLIGHT_FAILED, format!("nothing arrives: {}", report.ledger.sentence)));
+            return Err(nothing_arrives(&report));
         }
+        let rate = report.achieved_rate;
+        if rate < least as f64 {
+            return Err(usage(format!(
+                "{} takes {rate:.1} messages a second at full speed, but {least} are the least to be tried \
+                 (--min-rate of search)",
+                self.order.target
+            )));
+        }
+        let limit = if is_held_back(&report) { Limit::Collector } else { Limit::Sender };
         if !self.is_quiet {
-            eprintln!("this sender sends {:.0} messages a second at full speed", report.achieved_rate);
+            let why = if limit == Limit::Collector { ", held back by the collector" } else { "" };
+            say(format_args!("this sender sends {rate:.0} messages a second at full speed{why}"));
         }
-        Ok((report.achieved_rate as u64, report.achieved_rate))
+        Ok(FullSpeed { rate, limit })
     }
 
-    /// Makes the trials that `search` wants; what was found comes also when something ends it early.
-    pub(super) fn search(&mut self, mut search: Search, kind: Kind) -> (Search, Result<(), (u8, String)>) {
-        let ended = self.make(&mut search, kind);
-        (search, ended)
-    }
-
-    fn make(&mut self, search: &mut Search, kind: Kind) -> Result<(), (u8, String)> {
+    /// Makes the trials that `search` wants.
+    pub(super) fn search(&mut self, search: &mut Search, kind: Kind) -> Result<(), (u8, String)> {
+        let mut last = None;
         while let Some(Wanted { load, seconds }) = search.next() {
             let order = match kind {
                 Kind::Rate => self.order.sending(Some(load as f64), Duration::from_secs_f64(seconds), None),
                 Kind::Burst => self.order.sending(None, DURATION_MAX, Some(load)),
             };
-            let report = perform(&order.map_err(usage)?, self.stop)?;
+            let report = perform_in_turn(&order.map_err(usage)?, self.stop)?;
             if self.stop.load(Ordering::Relaxed) {
-                break;
+                return Ok(());
             }
             let (trial, mut tried) = judge(&report, kind, load, seconds).map_err(|error| (RUNTIME_ERROR, error))?;
             let lost = if tried.lost == 0 { "nothing".into() } else { format!("{} of {}", tried.lost, tried.offered) };
@@ -255,11 +269,19 @@ impl Trials<'_> {
                 Kind::Burst => format!("{load} at once"),
             };
             if !self.is_quiet {
-                eprintln!("trial {}: {told}: lost {lost}{doubt}", self.tried.len());
+                say(format_args!("trial {}: {told}: lost {lost}{doubt}", self.tried.len()));
             }
+            last = Some(report);
         }
-        Ok(())
+        match last {
+            Some(report) if self.tried.iter().all(|tried| tried.lost == tried.offered) => Err(nothing_arrives(&report)),
+            _ => Ok(()),
+        }
     }
+}
+
+fn nothing_arrives(report: &Report) -> (u8, String) {
+    (PREFLIGHT_FAILED, format!("nothing arrives: {}", report.ledger.sentence))
 }
 
 fn usage(error: String) -> (u8, String) {

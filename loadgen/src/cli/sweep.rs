@@ -1,6 +1,5 @@
 //! `loadgen sweep`.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,20 +7,17 @@ use std::time::Duration;
 use clap::Args;
 
 use super::plan::TrafficOptions;
-use super::run::{perform, stop};
-use super::search::Trials;
+use super::run::{perform_in_turn, stop};
+use super::search::{FullSpeed, Trials};
 use super::targets::Targets;
-use super::{RUNTIME_ERROR, USAGE};
+use super::{RUNTIME_ERROR, USAGE, say, tell};
 use crate::compare::turns;
 use crate::report::command_line;
 use crate::run::Order;
 use crate::schedule::{Profile, Schedule};
-use crate::search::{Found, Kind, Limit, Preset, Search};
+use crate::search::{Found, Kind, Limit, Preset, RATE_LEAST, Search};
 use crate::sweep::{Points, SCHEMA, Step, Sweep};
 use crate::values::{Rate, parse_duration, parse_rate};
-
-/// The least rate of the search for the lossless one, messages a second.
-const SEARCH_FROM: u64 = 100;
 
 #[derive(Args)]
 pub(super) struct SweepArguments {
@@ -63,28 +59,34 @@ pub(super) fn execute(command: &SweepArguments) -> Result<u8, (u8, String)> {
         lossless_limit: lossless.and_then(|lossless| lossless.limit),
         runs: Vec::new(),
     };
-    let rates = command.rates.rates(lossless_rate.unwrap_or_default());
-    let turns = turns(orders.len(), rates.len() as u32);
-    for (number, target) in turns.iter().enumerate() {
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-        let rate = rates[number / orders.len()];
-        eprintln!("run {} of {}: {} at {rate:.0} a second", number + 1, turns.len(), orders[*target].target);
-        let order = orders[*target].sending(Some(rate), command.duration, None).map_err(|error| (USAGE, error))?;
-        let run = perform(&order, &stop)?;
-        sweep.runs.push(Step { target: *target, rate, run });
-        // After each: what has been measured is not lost with what comes.
-        command.output.as_ref().map_or(Ok(()), |path| sweep.write(path)).map_err(|error| (RUNTIME_ERROR, error))?;
-    }
-    let told = std::io::stdout().write_all(sweep.text().as_bytes());
-    told.map_err(|error| (RUNTIME_ERROR, format!("cannot write the result: {error}")))?;
+    let ended = command.make(&mut sweep, &orders, &stop);
+    // What was measured before it broke off is not lost.
+    let told = tell(&sweep.text());
+    ended.and(told)?;
     // Loss, and a sender that cannot go on, are what is looked for here.
     let is_broken = |step: &Step| step.run.check_failed.is_some();
     Ok(if stop.load(Ordering::Relaxed) || sweep.runs.iter().any(is_broken) { RUNTIME_ERROR } else { 0 })
 }
 
 impl SweepArguments {
+    /// Sends at one rate after the other, to the targets in turn.
+    fn make(&self, sweep: &mut Sweep, orders: &[Order], stop: &AtomicBool) -> Result<(), (u8, String)> {
+        let rates = self.rates.rates(sweep.lossless_rate.unwrap_or_default());
+        let turns = turns(orders.len(), rates.len() as u32);
+        for (number, target) in turns.iter().enumerate() {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let (rate, order) = (rates[number / orders.len()], &orders[*target]);
+            say(format_args!("run {} of {}: {} at {rate:.0} a second", number + 1, turns.len(), order.target));
+            let order = order.sending(Some(rate), self.duration, None).map_err(|error| (USAGE, error))?;
+            let run = perform_in_turn(&order, stop)?;
+            sweep.runs.push(Step { target: *target, rate, run });
+            self.output.as_ref().map_or(Ok(()), |path| sweep.write(path)).map_err(|error| (RUNTIME_ERROR, error))?;
+        }
+        Ok(())
+    }
+
     fn orders(&self) -> Result<Vec<Order>, String> {
         let schedule = Schedule::new(Profile::Const, None, self.duration, None, 0)?;
         let order = |(target, watching)| {
@@ -107,11 +109,11 @@ impl SweepArguments {
         }
         let goal = Preset::Quick.goal("lossless", 0.0);
         let mut trials = Trials { order, stop, is_quiet: false, tried: Vec::new() };
-        let (most, _) = trials.full_speed(goal.initial_trial_seconds)?;
-        let (search, ended) = trials.search(Search::new(vec![goal.clone()], SEARCH_FROM, most), Kind::Rate);
-        ended?;
-        let found = Found::new(goal, Kind::Rate, search.outcomes()[0], false);
-        eprintln!("{}", found.sentence);
+        let FullSpeed { rate, limit } = trials.full_speed(goal.initial_trial_seconds, RATE_LEAST)?;
+        let mut search = Search::new(vec![goal.clone()], RATE_LEAST, rate as u64);
+        trials.search(&mut search, Kind::Rate)?;
+        let found = Found::new(goal, Kind::Rate, search.outcomes()[0], limit);
+        say(&found.sentence);
         match (found.lower, found.limit) {
             (Some(lower), Limit::Collector | Limit::Sender) => {
                 Ok(Some(Lossless { rate: lower as f64, limit: Some(found.limit) }))

@@ -1,14 +1,11 @@
 //! Several targets in turn: the options of `compare` and `sweep` that say what is sent to and how it is watched.
 
-use std::time::Duration;
-
 use clap::Args;
 
-use super::watch::WatchOptions;
+use super::watch::{Drain, WatchOptions};
 use crate::check::Check;
 use crate::compare::TARGETS_MAX;
 use crate::target::Target;
-use crate::values::parse_duration;
 
 #[derive(Args)]
 pub(super) struct Targets {
@@ -24,9 +21,8 @@ pub(super) struct Targets {
     /// The collectors' processes, where their ports do not tell: one for all, or one for each.
     #[arg(long = "pid", value_name = "PID")]
     pids: Vec<u32>,
-    /// What has not come when nothing came for so long is lost.
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
-    drain: Duration,
+    #[command(flatten)]
+    drain: Drain,
 }
 
 impl Targets {

@@ -20,7 +20,13 @@ pub(super) struct WatchOptions {
     /// The collector's process, where its port does not tell, as in a container.
     #[arg(long)]
     pub(super) pid: Option<u32>,
+    #[command(flatten)]
+    pub(super) drain: Drain,
+}
+
+#[derive(Args, Clone, Copy)]
+pub(super) struct Drain {
     /// What has not come when nothing came for so long is lost.
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
-    pub(super) drain: Duration,
+    #[arg(id = "drain", long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
+    pub(super) time: Duration,
 }

@@ -1,6 +1,6 @@
 //! pcap files (pcap-savefile(5)) and pcapng files (draft-ietf-opsawg-pcapng): packets, each with its time and link layer.
 
-use std::fs::File;
+use std::io::Read;
 
 use pcap_parser::traits::PcapNGPacketBlock;
 use pcap_parser::{Block, IDB_MAGIC, InterfaceDescriptionBlock, PcapBlockOwned, PcapError, create_reader};
@@ -58,7 +58,7 @@ impl Clock {
 ///
 /// # Errors
 /// What is wrong with it, or that there is no room for more, in words.
-pub(super) fn read(file: File, port: Option<u16>, recorder: &mut Recorder) -> Result<(), String> {
+pub(super) fn read(file: impl Read + Send + 'static, port: Option<u16>, recorder: &mut Recorder) -> Result<(), String> {
     let mut reader = create_reader(BLOCK_BYTES_MAX, file).map_err(|error| told(&error, 0))?;
     let mut capture = Capture { port, interfaces: Vec::new(), dissector: Dissector::default(), recorder };
     loop {

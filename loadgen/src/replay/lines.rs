@@ -1,6 +1,7 @@
 //! Lines of text with a time at their head, in any of the layouts in which logs have it, with or without PRI. Times without
 //! offset count as UTC, and those without year as of one year: only the gaps between them are kept.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
 
 use jiff::civil::DateTime;
@@ -12,7 +13,13 @@ use super::{Recorder, Remark, Source};
 use crate::values::parse_time_ns;
 
 /// A time so much before that of the line before was written a little late; one further back is of a clock that was set.
-const BEHIND_NS: i128 = 60_000_000_000;
+const BEHIND_NS: u64 = 60_000_000_000;
+
+/// Hosts with a clock each, at most; those beyond share that of lines without a host.
+const HOSTS_MAX: usize = 10_000;
+
+/// Longest name of a host (RFC 5424 section 6).
+const HOST_BYTES_MAX: usize = 255;
 
 /// Longest line that is read whole, bytes: longer than any message.
 const LINE_BYTES_MAX: u64 = 1 << 17;
@@ -30,13 +37,14 @@ pub(super) fn read(text: impl Read, source: Source, year: i16, recorder: &mut Re
             recorder.remark(Remark::Empty, 1);
             continue;
         }
-        let told = header::parse(&line).timestamp.and_then(|timestamp| time_ns(timestamp, year));
+        let header = header::parse(&line);
+        let told = header.timestamp.and_then(|timestamp| time_ns(timestamp, year));
         recorder.remark(Remark::Untimed, u64::from(told.is_none()));
         if let (Some(told_ns), None) = (told, clock.at_ns) {
             // Those before the first time are sent with it.
             recorder.recording.entries[first..].iter_mut().for_each(|entry| entry.at_ns = told_ns);
         }
-        recorder.remark(Remark::ClockSetBack, u64::from(told.is_some_and(|told_ns| clock.note(told_ns))));
+        recorder.remark(Remark::ClockSetBack, u64::from(told.is_some_and(|told_ns| clock.note(header.host, told_ns))));
         recorder.push(clock.at_ns.unwrap_or(0), source, &line)?;
     }
     let why =
@@ -58,25 +66,37 @@ fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<b
     Ok(true)
 }
 
-/// The time of the line before, going on evenly where the clock was set back.
+/// The time of the line before, going on evenly where a host's clock was set back, or is behind those of others.
 #[derive(Default)]
 struct Clock {
     at_ns: Option<u64>,
-    /// By how much it was set back in all.
-    back_ns: i128,
+    /// By how much the clock of the line before is behind.
+    back_ns: u64,
+    /// By how much that of each host is, and under no name that of lines without one.
+    back_ns_by_host: HashMap<Box<[u8]>, u64>,
 }
 
 impl Clock {
-    /// Notes a line's time; whether the clock was set back before it.
-    fn note(&mut self, told_ns: u64) -> bool {
-        let before_ns = self.at_ns.map_or(0, i128::from);
-        let now_ns = i128::from(told_ns) + self.back_ns;
-        let was_set = before_ns - now_ns > BEHIND_NS;
-        if was_set {
-            self.back_ns += before_ns - now_ns;
+    /// Notes the time of a line from `host`; whether its clock is found to be further behind.
+    fn note(&mut self, host: Option<&[u8]>, told_ns: u64) -> bool {
+        let before_ns = self.at_ns.unwrap_or(0);
+        let is_behind = |back_ns: u64| before_ns.saturating_sub(told_ns.saturating_add(back_ns)) > BEHIND_NS;
+        let host = self.name(host.unwrap_or_default());
+        let known_ns = self.back_ns_by_host.get(host).copied().unwrap_or(0);
+        // What the clock of the line before went through, this one may have as well: a new year.
+        let back_ns = [known_ns, self.back_ns].into_iter().find(|back_ns| !is_behind(*back_ns));
+        self.back_ns = back_ns.unwrap_or(before_ns.saturating_sub(told_ns));
+        if self.back_ns != known_ns {
+            self.back_ns_by_host.insert(host.into(), self.back_ns);
         }
-        self.at_ns = u64::try_from(now_ns.max(before_ns)).ok();
-        was_set
+        self.at_ns = Some(before_ns.max(told_ns.saturating_add(self.back_ns)));
+        back_ns.is_none()
+    }
+
+    /// The name under which the clock of `host` is kept.
+    fn name<'a>(&self, host: &'a [u8]) -> &'a [u8] {
+        let is_full = self.back_ns_by_host.len() >= HOSTS_MAX && !self.back_ns_by_host.contains_key(host);
+        if is_full || host.len() > HOST_BYTES_MAX { b"" } else { host }
     }
 }
 
@@ -163,6 +183,40 @@ mod tests {
         let text = "Dec 31 23:59:58 h a: 1\nDec 31 23:59:59 h a: 2\nJan  1 00:00:00 h a: 3\nJan  1 00:00:05 h a: 4\n";
         assert_eq!(offsets_ms(text), [0, 1000, 1000, 6000]);
         assert_eq!(read_all(text).remarks().collect::<Vec<_>>(), [(Remark::ClockSetBack, 1)]);
+    }
+
+    #[test]
+    fn hosts_whose_clocks_differ_keep_their_gaps_and_the_difference_counts_once() {
+        let line = |host: &str, hour: u64, second: u64| format!("Nov 23 {hour:02}:00:{second:02} {host} app: text\n");
+        let ahead: String = (0..20).map(|second| line("a", 10, second) + &line("b", 12, second)).collect();
+        let (hours, found) = (2 * 3600 * 1000, offsets_ms(&ahead));
+        let expected = (0..20).flat_map(|second| [hours + second * 1000 - 1000, hours + second * 1000]);
+        assert_eq!(found[1..], expected.collect::<Vec<_>>()[1..]);
+        assert_eq!(read_all(&ahead).remarks().collect::<Vec<_>>(), [(Remark::ClockSetBack, 1)]);
+        let behind: String = (0..20).map(|second| line("b", 12, second) + &line("a", 10, second)).collect();
+        assert_eq!(offsets_ms(&behind), (0..20).flat_map(|second| [second * 1000; 2]).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_new_year_is_one_for_all_hosts() {
+        let text = "Dec 31 23:59:58 a x: 1\nDec 31 23:59:59 b x: 2\nJan  1 00:00:01 a x: 3\nJan  1 00:00:04 b x: 4\n";
+        assert_eq!(offsets_ms(text), [0, 1000, 1000, 4000]);
+        assert_eq!(read_all(text).remarks().collect::<Vec<_>>(), [(Remark::ClockSetBack, 1)]);
+    }
+
+    #[test]
+    fn hosts_beyond_the_limit_share_a_clock() {
+        let mut clock = Clock::default();
+        let hour_ns = 3_600_000_000_000;
+        clock.note(Some(b"right"), 9 * hour_ns);
+        for number in 0..HOSTS_MAX as u64 + 100 {
+            clock.note(Some(format!("host{number}").as_bytes()), number % 2 * hour_ns);
+        }
+        assert!(
+            clock.back_ns_by_host.len() <= HOSTS_MAX + 1 && clock.at_ns.is_some(),
+            "{}",
+            clock.back_ns_by_host.len()
+        );
     }
 
     #[test]

@@ -49,9 +49,10 @@ impl Recorded {
         };
         let round_ns = last_ns.saturating_add(gap_ns);
         let whole_ns = round_ns.saturating_mul(rounds - 1).saturating_add(last_ns);
-        if u128::from(whole_ns) > DURATION_MAX.as_nanos() {
+        // What is due at its very end is not within it.
+        if u128::from(whole_ns) >= DURATION_MAX.as_nanos() {
             return Err(format!(
-                "a run lasts at most {} s, but this takes {:.0} s: raise --speed",
+                "a run lasts under {} s, but this takes {:.0} s: raise --speed",
                 DURATION_MAX.as_secs(),
                 whole_ns as f64 / 1e9
             ));
@@ -159,14 +160,15 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_over_a_week_is_refused_and_a_duration_cuts() {
+    fn what_takes_a_week_or_more_is_refused_and_a_duration_cuts() {
         let week_ns = DURATION_MAX.as_nanos() as u64;
-        assert!(recorded(&[0, week_ns], "1", 1).is_ok());
+        let longest = recorded(&[0, week_ns - 1], "1", 1).unwrap();
+        assert_eq!(due_ns(longest, DURATION_MAX), [0, week_ns - 1]);
         for (last_ns, speed, rounds) in
-            [(week_ns + 1, "1", 1), (week_ns, "0.5", 1), (week_ns, "1", 2), (u64::MAX, "1e-6", 9)]
+            [(week_ns, "1", 1), (week_ns - 1, "0.5", 1), (week_ns - 1, "1", 2), (u64::MAX, "1e-6", 9)]
         {
             let refused = recorded(&[0, last_ns], speed, rounds).unwrap_err();
-            assert!(refused.starts_with("a run lasts at most 604800 s, but this takes "), "{refused}");
+            assert!(refused.starts_with("a run lasts under 604800 s, but this takes "), "{refused}");
         }
         let cut = due_ns(recorded(&[0, 20, 40], "1", 3).unwrap(), Duration::from_nanos(80));
         assert_eq!(cut, [0, 20, 40, 60]);

@@ -77,10 +77,11 @@ pub struct Outcome {
 }
 
 impl Search {
-    /// A search for all `goals`, in their order, among the loads from `least` to `most`.
+    /// A search for all `goals`, in their order, among the loads from `least`, which is not 0, to `most`, which is not less.
     #[must_use]
     pub fn new(goals: Vec<Goal>, least: u64, most: u64) -> Self {
-        Self { goals, least: least.clamp(1, most), most, by_load: BTreeMap::new(), trials: 0, repeats: 0 }
+        debug_assert!((1..=most).contains(&least), "{least} to {most}");
+        Self { goals, least, most, by_load: BTreeMap::new(), trials: 0, repeats: 0 }
     }
 
     /// Takes a trial of what [`Search::next`] wants into account; or passes it over, if it says nothing for certain, and then

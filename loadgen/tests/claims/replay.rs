@@ -1,8 +1,8 @@
 use std::collections::{HashMap, HashSet};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use logboom_segment::{BlockHeader, Encoder, Flags, Message, PRI_NONE, RowLimits, Rows, RunId, Source};
@@ -233,6 +233,28 @@ fn the_messages_of_a_data_directory_are_sent_in_the_order_in_which_they_came() {
 }
 
 #[test]
+fn a_capture_is_known_through_a_pipe_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let capture = std::fs::read(pcap(directory.path(), &packets(20, 2))).unwrap();
+    let (output, received) = send_over_udp(|target| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+            .args(["replay", "/dev/stdin", target, "-q"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        command.stdin.take().unwrap().write_all(&capture).unwrap();
+        command.wait_with_output().unwrap()
+    });
+    assert!(text(&output.stderr).contains("20 messages of 2 senders"), "{output:?}");
+    assert_eq!(
+        received.into_iter().map(|(payload, _)| payload).collect::<Vec<_>>(),
+        (0..20).map(message).collect::<Vec<_>>()
+    );
+}
+
+#[test]
 fn what_cannot_be_replayed_is_told_with_exit_code_2() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str, content: &[u8]| {
@@ -254,7 +276,7 @@ fn what_cannot_be_replayed_is_told_with_exit_code_2() {
         (&[capture], "is not a target: it has no transport"),
         (&[&empty, target], "no line has a time at its head"),
         (&[&no_times, target], "no line has a time at its head"),
-        (&[&lines, target], "a run lasts at most 604800 s, but this takes 1900800 s: raise --speed"),
+        (&[&lines, target], "a run lasts under 604800 s, but this takes 1900800 s: raise --speed"),
         (&["/nonexistent", target], "/nonexistent: No such file"),
         (&[directory.path().to_str().unwrap(), target], "there are no segments in"),
     ] {

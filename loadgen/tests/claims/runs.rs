@@ -201,6 +201,69 @@ fn books_that_are_not_told_to_the_end_are_no_pass() {
 }
 
 #[test]
+fn a_comparison_that_breaks_off_tells_what_it_has() {
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let udp = format!("udp://{}", receiver.local_addr().unwrap());
+    let tcp = format!("tcp://{}", listener.local_addr().unwrap());
+    let output = std::thread::scope(|scope| {
+        // The second connection, behind the first run that counts, is refused.
+        scope.spawn(move || {
+            let mut warm_up = listener.accept().unwrap().0;
+            drop(listener);
+            warm_up.read_to_end(&mut Vec::new()).unwrap();
+        });
+        loadgen(&["compare", &udp, &tcp, "--rate", "100", "--count", "10", "--drain", "10ms"])
+    });
+    let (said, told) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.code() == Some(3) && told.contains(&format!("{tcp}: ")), "{output:?}");
+    assert!(said.lines().any(|line| line.starts_with("sent ") && line.contains("10")), "{said}");
+}
+
+#[test]
+fn a_comparison_that_is_interrupted_before_its_first_run_is_no_success() {
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let target = format!("udp://{}", receiver.local_addr().unwrap());
+    let comparison = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+        .args(["compare", &target, &target, "--rate", "100", "--duration", "60s"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    receiver.recv_from(&mut [0; 1000]).unwrap();
+    Command::new("kill").args(["-INT", &comparison.id().to_string()]).status().unwrap();
+    let output = comparison.wait_with_output().unwrap();
+    assert!(output.status.code() == Some(1) && !text(&output.stderr).contains("run 1 of"), "{output:?}");
+}
+
+#[test]
+fn an_output_that_nobody_reads_any_more_ends_no_command() {
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let target = &format!("udp://{}", receiver.local_addr().unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let source = directory.path().join("lines");
+    std::fs::write(&source, "Nov 23 10:00:00 host app: text\n").unwrap();
+    let few = ["--drain", "10ms"];
+    for arguments in [
+        &["sweep", target, "--rates", "100,200", "--duration", "50ms"][..],
+        &["compare", target, target, "--rate", "100", "--count", "5", "--repetitions", "1"],
+        &["search", target, "--max-rate", "100", "--trial", "50ms", "--goal", "lossless"],
+        &["replay", source.to_str().unwrap(), target],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+            .args(arguments)
+            .args(few)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(command.stderr.take());
+        // Late on a busy machine, but not aborted.
+        assert!(matches!(command.wait().unwrap().code(), Some(0 | 4)), "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_stream_that_is_not_read_makes_the_sender_drop_and_the_books_agree() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     socket2::SockRef::from(&listener).set_recv_buffer_size(4096).unwrap();

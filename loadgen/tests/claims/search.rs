@@ -1,5 +1,7 @@
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -47,7 +49,8 @@ fn the_greatest_rate_and_the_largest_burst_of_a_real_receiver_are_found() {
     let sink = SlowSink::start();
     let goals =
         ["--goal", "lossless", "--goal", "burst", "--max-rate", "20k", "--max-burst", "10k", "--trial", "250ms"];
-    let output = loadgen(&[&["search", &sink.1], &goals[..], &["-o", path.to_str().unwrap()]].concat());
+    let drain = ["--drain", "100ms"];
+    let output = loadgen(&[&["search", &sink.1], &goals[..], &drain, &["-o", path.to_str().unwrap()]].concat());
     assert!(matches!(output.status.code(), Some(0 | 4)), "{output:?}");
     let record = read_report(&path);
     assert_eq!(record["schema"], "loadgen.search/1");
@@ -64,6 +67,43 @@ fn the_greatest_rate_and_the_largest_burst_of_a_real_receiver_are_found() {
     }
     let told = text(&output.stdout);
     assert!(told.contains("lose nothing in 0.25 s") && told.contains("A burst of"), "{told}");
+}
+
+#[test]
+fn a_receiver_that_nobody_looks_into_rests_after_a_trial_that_lost_something() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("search.json");
+    let sink = SlowSink::start();
+    let goal = ["--goal", "burst", "--max-burst", "1k", "--drain", "300ms", "-q"];
+    let output = loadgen(&[&["search", &sink.1], &goal[..], &["-o", path.to_str().unwrap()]].concat());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let record = read_report(&path);
+    let started = |trial: &Value| trial["started"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let trials = record["trials"].as_array().unwrap();
+    let lossy: Vec<_> = trials.windows(2).filter(|pair| pair[0]["lost"] != 0).collect();
+    assert!(!lossy.is_empty(), "{trials:?}");
+    for pair in lossy {
+        let rest_ms = started(&pair[1]).duration_since(started(&pair[0])).as_millis();
+        assert!(rest_ms >= 300, "{rest_ms} ms: {pair:?}");
+    }
+}
+
+#[test]
+fn a_trial_whose_connection_broke_behind_the_last_message_was_not_late_and_says_nothing() {
+    // Of 200 B and an LF.
+    const TRIAL_BYTES: usize = 10 * 201;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = format!("tcp://{}", listener.local_addr().unwrap());
+    let output = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            stream.read_exact(&mut [0; TRIAL_BYTES]).unwrap();
+            // So that it is reset (socket(7), SO_LINGER).
+            socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        });
+        loadgen(&["search", &target, "--max-rate", "100", "--trial", "100ms", "--drain", "10ms"])
+    });
+    assert!(output.status.code() == Some(1) && text(&output.stdout).ends_with("\n0 trials\n"), "{output:?}");
 }
 
 #[test]
@@ -91,5 +131,10 @@ fn a_search_that_cannot_be_is_refused() {
     refused(&["udp://127.0.0.1:9", "--min-rate", "2k", "--max-rate", "1k"], 2, "--max-rate is less than --min-rate");
     refused(&["udp://127.0.0.1:9", "--goal", "loss=200%"], 2, "is no share");
     // The discard port (RFC 863), at which nobody listens.
-    refused(&["udp://127.0.0.1:9"], 3, "nothing arrives");
+    for most in [&[][..], &["--max-rate", "200"], &["--goal", "burst", "--max-burst", "2"]] {
+        let arguments = [&["udp://127.0.0.1:9", "--trial", "100ms", "--drain", "10ms"], most].concat();
+        refused(&arguments, 3, "nothing arrives");
+    }
+    let sink = SlowSink::start();
+    refused(&[&sink.1, "--min-rate", "900M", "--drain", "10ms"], 2, "900000000 are the least to be tried (--min-rate");
 }
