@@ -15,7 +15,7 @@ use crate::observe::collector;
 use crate::sink::{Listen, Mode, Sink, SinkOrder, Work};
 use crate::tag::RunTag;
 use crate::target::{Target, Transport};
-use crate::verify::{Latency, LiveReader, Progress, Tracker, VerifyError, Watch, examine_paths};
+use crate::verify::{Latency, LiveReader, Progress, Published, Tracker, VerifyError, examine_paths};
 
 /// Files found by a pattern, at most.
 pub const FILES_MAX: usize = 10_000;
@@ -67,7 +67,7 @@ pub struct Checking {
 enum Way {
     None,
     Files(Files),
-    Live { watch: Arc<Watch>, stop: Arc<AtomicBool>, reader: JoinHandle<Looked> },
+    Live { published: Arc<Published>, stop: Arc<AtomicBool>, reader: JoinHandle<Looked> },
 }
 
 /// What a live check came to: its books, and why they are not whole if it ended by itself.
@@ -118,8 +118,8 @@ fn begin_sink(target: &Target, tag: RunTag, tracker: Box<Tracker>) -> Result<Way
         Transport::Tcp => Listen::Tcp(address),
         _ => return Err(format!("--check sink receives by udp and tcp, not at {target}")),
     };
-    let (watch, stop) = (Arc::new(Watch::default()), Arc::new(AtomicBool::new(false)));
-    let work = Work::Verify(tracker, Arc::clone(&watch));
+    let (published, stop) = (Arc::new(Published::default()), Arc::new(AtomicBool::new(false)));
+    let work = Work::Verify(tracker, Arc::clone(&published));
     let order =
         SinkOrder { listen, work, tick: SINK_TICK, mode: Mode::Recvmmsg, receive_buffer_bytes: SINK_BUFFER_BYTES };
     let sink = Sink::bind(order).map_err(refused)?;
@@ -132,14 +132,14 @@ fn begin_sink(target: &Target, tag: RunTag, tracker: Box<Tracker>) -> Result<Way
         Looked { tracker: tracker.unwrap_or_else(|| Box::new(Tracker::new(tag, 0, 0))), broken }
     };
     let reader = spawn("sink", receive)?;
-    Ok(Way::Live { watch, stop, reader })
+    Ok(Way::Live { published, stop, reader })
 }
 
 fn begin_admin(admin: &str, run: u32, mut tracker: Box<Tracker>) -> Result<Way, String> {
     let refused = |why: String| format!("--check admin:{admin}: {why}");
     let stream = collector::stream(admin, run).map_err(refused)?;
-    let (watch, stop) = (Arc::new(Watch::default()), Arc::new(AtomicBool::new(false)));
-    let (watched, stopped) = (Arc::clone(&watch), Arc::clone(&stop));
+    let (published, stop) = (Arc::new(Published::default()), Arc::new(AtomicBool::new(false)));
+    let (shown, stopped) = (Arc::clone(&published), Arc::clone(&stop));
     let mut reader = LiveReader::new(BufReader::with_capacity(1 << 20, stream));
     let (ready, is_ready) = std::sync::mpsc::channel();
     let read = move || {
@@ -150,7 +150,7 @@ fn begin_admin(admin: &str, run: u32, mut tracker: Box<Tracker>) -> Result<Way, 
             Ok(None) => Err("the stream ended at once".to_owned()),
             Err(error) => Err(error.to_string()),
         });
-        let ended = reader.read(&mut tracker, &watched, &stopped);
+        let ended = reader.read(&mut tracker, &shown, &stopped);
         let broken = (!stopped.load(Ordering::Relaxed)).then(|| match ended {
             Ok(()) => "the collector ended the stream".to_owned(),
             Err(error) => error.to_string(),
@@ -166,7 +166,7 @@ fn begin_admin(admin: &str, run: u32, mut tracker: Box<Tracker>) -> Result<Way, 
     let reader = spawn("check", read)?;
     let silent = |_| Err(format!("the collector said nothing for {SILENCE_MAX:?}"));
     is_ready.recv_timeout(SILENCE_MAX).unwrap_or_else(silent).map_err(refused)?;
-    Ok(Way::Live { watch, stop, reader })
+    Ok(Way::Live { published, stop, reader })
 }
 
 fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, String> {
@@ -177,8 +177,8 @@ impl Checking {
     /// Says when the schedule begins, ns since the Unix epoch.
     pub fn begin_at(&mut self, start_ns: u64) {
         self.start_ns = start_ns;
-        if let Way::Live { watch, .. } = &self.way {
-            watch.begin_at(start_ns);
+        if let Way::Live { published, .. } = &self.way {
+            published.begin_at(start_ns);
         }
     }
 
@@ -186,7 +186,7 @@ impl Checking {
     #[must_use]
     pub fn progress(&self) -> Option<Progress> {
         match &self.way {
-            Way::Live { watch, .. } => Some(watch.progress()),
+            Way::Live { published, .. } => Some(published.progress()),
             Way::None | Way::Files(_) => None,
         }
     }
@@ -195,7 +195,7 @@ impl Checking {
     #[must_use]
     pub fn latency(&self) -> Option<Latency> {
         match &self.way {
-            Way::Live { watch, .. } => watch.latency(),
+            Way::Live { published, .. } => published.latency(),
             Way::None | Way::Files(_) => None,
         }
     }
@@ -208,8 +208,8 @@ impl Checking {
             let (now, is_all) = match &self.way {
                 Way::None => return,
                 Way::Live { reader, .. } if reader.is_finished() => return,
-                Way::Live { watch, .. } => {
-                    let Progress { examined, stored, corrupted, .. } = watch.progress();
+                Way::Live { published, .. } => {
+                    let Progress { examined, stored, corrupted, .. } = published.progress();
                     (examined, stored + corrupted >= sent)
                 }
                 Way::Files(files) => (files.bytes(), false),

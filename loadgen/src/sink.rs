@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use logboom_udp::clock::{realtime_ns, thread_cpu};
 
-use crate::verify::{Tracker, Watch};
+use crate::verify::{Published, Tracker};
 
 mod bare;
 mod script;
@@ -42,7 +42,7 @@ pub enum Work {
     /// Write it to this file line by line, as the script tells.
     Text(PathBuf, Script),
     /// Look for the messages of a run; others see how far it is.
-    Verify(Box<Tracker>, Arc<Watch>),
+    Verify(Box<Tracker>, Arc<Published>),
 }
 
 /// Where to receive.
@@ -161,7 +161,7 @@ impl Sink {
             Work::Discard => ReadyWork::Discard,
             Work::Bare(path) => ReadyWork::Bare(Bare::create(&path)?),
             Work::Text(path, script) => ReadyWork::Text(Lines::create(&path, script)?),
-            Work::Verify(tracker, watch) => ReadyWork::Verify(Books { tracker, watch, received_ns: 0 }),
+            Work::Verify(tracker, published) => ReadyWork::Verify(Books { tracker, published, received_ns: 0 }),
         };
         Ok(Self { endpoint, work, tick: order.tick })
     }
@@ -238,7 +238,7 @@ impl Take for Discard {
 /// The books of a run, kept as its messages come.
 struct Books {
     tracker: Box<Tracker>,
-    watch: Arc<Watch>,
+    published: Arc<Published>,
     /// Of the batch: one reading of the clock serves all of it.
     received_ns: u64,
 }
@@ -246,7 +246,7 @@ struct Books {
 impl Take for Books {
     fn begin_batch(&mut self) {
         self.received_ns = realtime_ns();
-        self.watch.tell_start(&mut self.tracker);
+        self.published.tell_start(&mut self.tracker);
     }
 
     #[inline]
@@ -256,7 +256,7 @@ impl Take for Books {
     }
 
     fn end_batch(&mut self) -> io::Result<()> {
-        self.watch.publish(&self.tracker);
+        self.published.publish(&self.tracker);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //! * [`Tracker`]: the books, whatever feeds them;
 //! * [`examine_paths`]: from files;
 //! * [`LiveReader`]: from a collector that streams what it takes;
-//! * [`Watch`]: the books as others see them meanwhile.
+//! * [`Published`]: the books as others see them meanwhile.
 
 use std::io;
 use std::path::PathBuf;
@@ -22,15 +22,15 @@ mod inputs;
 mod lines;
 mod live;
 mod numbers;
+mod published;
 mod tracker;
-mod watch;
 
 pub use figures::{Latency, LossRuns, ReorderDepth, RunLengths};
 pub(crate) use inputs::Segments;
 pub use inputs::examine_paths;
 pub use live::{LiveError, LiveReader, Record};
+pub use published::Published;
 pub use tracker::{Progress, SECONDS_MAX, Tracker};
-pub use watch::Watch;
 
 /// What was found. `docs/loadgen.md` describes the fields.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

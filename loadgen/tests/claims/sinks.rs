@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use loadgen::sink::{Listen, Mode, Sink, SinkOrder, Work};
 use loadgen::tag::{RunTag, Tag, blank, fill};
-use loadgen::verify::{Tracker, Verification, Watch};
+use loadgen::verify::{Published, Tracker, Verification};
 use serde_json::{Value, json};
 
 use super::support::{loadgen, pass_though_late, verify};
@@ -139,8 +139,8 @@ fn tagged(sequence: u64, send_ns: u64) -> Vec<u8> {
 fn verified(listen: Listen, send: impl FnOnce(SocketAddr, &[Vec<u8>])) -> Verification {
     const DUE_NS: u64 = 3_600_000_000_000;
     let tracker = Box::new(Tracker::new(RunTag::new(7), 1, 5));
-    let watch = Arc::new(Watch::default());
-    let work = Work::Verify(tracker, Arc::clone(&watch));
+    let published = Arc::new(Published::default());
+    let work = Work::Verify(tracker, Arc::clone(&published));
     let tick = Duration::from_millis(1);
     let order = SinkOrder { listen, work, tick, mode: Mode::default(), receive_buffer_bytes: 1 << 20 };
     let sink = Sink::bind(order).unwrap();
@@ -148,17 +148,17 @@ fn verified(listen: Listen, send: impl FnOnce(SocketAddr, &[Vec<u8>])) -> Verifi
     let stop = AtomicBool::new(false);
     let taken = std::thread::scope(|scope| {
         let sink = scope.spawn(|| sink.run(&stop));
-        watch.begin_at(DUE_NS - 2_000_000_000);
+        published.begin_at(DUE_NS - 2_000_000_000);
         send(address, &[tagged(0, 0), tagged(2, 0), tagged(1, DUE_NS)]);
         let limit = Instant::now() + Duration::from_secs(30);
-        while watch.progress().stored < 3 && Instant::now() < limit {
+        while published.progress().stored < 3 && Instant::now() < limit {
             std::thread::yield_now();
         }
         stop.store(true, Ordering::Relaxed);
         sink.join().unwrap().unwrap()
     });
     let tracker = taken.tracker.unwrap();
-    assert_eq!(watch.progress(), tracker.progress());
+    assert_eq!(published.progress(), tracker.progress());
     tracker.finish(&[4])
 }
 
