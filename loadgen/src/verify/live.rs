@@ -90,6 +90,8 @@ pub struct LiveReader<R> {
     message: Vec<u8>,
     /// Messages not known to be synced: when received, and when due.
     unsynced: Vec<(u64, u64)>,
+    /// The earliest of the times received among them: most syncs come to none, and need not look at all.
+    unsynced_since_ns: u64,
     unsynced_max: usize,
 }
 
@@ -102,6 +104,7 @@ impl<R: BufRead> LiveReader<R> {
             head: Vec::new(),
             message: Vec::new(),
             unsynced: Vec::new(),
+            unsynced_since_ns: u64::MAX,
             unsynced_max: UNSYNCED_MAX,
         }
     }
@@ -169,21 +172,34 @@ impl<R: BufRead> LiveReader<R> {
                     && self.unsynced.len() < self.unsynced_max
                 {
                     self.unsynced.push((received_ns, tag.send_ns));
+                    self.unsynced_since_ns = self.unsynced_since_ns.min(received_ns);
                 }
                 Ok(Some(Record::Message))
             }
             Head::Synced { through_ns, at_ns } => {
-                // Not a queue: receivers stream side by side, so that times go back and forth a little.
-                self.unsynced.retain(|(received_ns, send_ns)| {
-                    let is_synced = *received_ns < through_ns;
-                    if is_synced {
-                        tracker.note_synced(*send_ns, at_ns);
-                    }
-                    !is_synced
-                });
+                if through_ns > self.unsynced_since_ns {
+                    self.note_synced(tracker, through_ns, at_ns);
+                }
                 Ok(Some(Record::Synced))
             }
         }
+    }
+}
+
+impl<R> LiveReader<R> {
+    fn note_synced(&mut self, tracker: &mut Tracker, through_ns: u64, at_ns: u64) {
+        let mut since_ns = u64::MAX;
+        // Not a queue: receivers stream side by side, so that times go back and forth a little.
+        self.unsynced.retain(|(received_ns, send_ns)| {
+            let is_synced = *received_ns < through_ns;
+            if is_synced {
+                tracker.note_synced(*send_ns, at_ns);
+            } else {
+                since_ns = since_ns.min(*received_ns);
+            }
+            !is_synced
+        });
+        self.unsynced_since_ns = since_ns;
     }
 }
 
