@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::observe::collector;
-use crate::sink::{Listen, Mode, Sink, SinkOrder, Work};
+use crate::sink::{CONNECTIONS_MAX, Listen, Mode, RECEIVE_BUFFER_BYTES, Sink, SinkOrder, TICK, Taken, Work};
 use crate::tag::RunTag;
 use crate::target::{Target, Transport};
 use crate::verify::{Latency, LiveReader, Progress, Published, Tracker, VerifyError, examine_paths};
@@ -34,10 +34,6 @@ const QUIET_WHEN_WHOLE: Duration = Duration::from_millis(200);
 
 /// Longest wait for what was found to be synced as well.
 const SYNC_WAIT_MAX: Duration = Duration::from_secs(5);
-
-/// The receiver of our own: as in a collector.
-const SINK_TICK: Duration = Duration::from_millis(1);
-const SINK_BUFFER_BYTES: usize = 64 << 20;
 
 /// How it is found out what arrived.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,7 +90,7 @@ impl Check {
             Self::None => Way::None,
             Self::Directory(directory) => Way::Files(Files::Directory(directory.clone())),
             Self::Files(pattern) => Way::Files(Files::Pattern(pattern.clone())),
-            Self::Sink => begin_sink(target, tag, tracker())?,
+            Self::Sink => begin_sink(target, tag, flows, tracker())?,
             Self::Admin(admin) => begin_admin(admin, run, tracker())?,
         };
         Ok(Checking { run: tag, flows, messages_max, start_ns: 0, way })
@@ -110,23 +106,33 @@ impl Check {
     }
 }
 
-fn begin_sink(target: &Target, tag: RunTag, tracker: Box<Tracker>) -> Result<Way, String> {
+fn begin_sink(target: &Target, tag: RunTag, flows: u32, tracker: Box<Tracker>) -> Result<Way, String> {
     let refused = |error| format!("--check sink: cannot receive at {target}: {error}");
     let address: SocketAddr = target.resolve()?;
     let listen = match target.transport {
         Transport::Udp => Listen::Udp(address),
+        Transport::Tcp if flows as usize > CONNECTIONS_MAX => {
+            return Err(format!("--check sink takes at most {CONNECTIONS_MAX} connections, but --flows is {flows}"));
+        }
         Transport::Tcp => Listen::Tcp(address),
         _ => return Err(format!("--check sink receives by udp and tcp, not at {target}")),
     };
     let (published, stop) = (Arc::new(Published::default()), Arc::new(AtomicBool::new(false)));
     let work = Work::Verify(tracker, Arc::clone(&published));
     let order =
-        SinkOrder { listen, work, tick: SINK_TICK, mode: Mode::Recvmmsg, receive_buffer_bytes: SINK_BUFFER_BYTES };
+        SinkOrder { listen, work, tick: TICK, mode: Mode::Recvmmsg, receive_buffer_bytes: RECEIVE_BUFFER_BYTES };
     let sink = Sink::bind(order).map_err(refused)?;
     let stopped = Arc::clone(&stop);
     let receive = move || {
         let (tracker, broken) = match sink.run(&stopped) {
-            Ok(taken) => (taken.tracker, None),
+            Ok(Taken { tracker, connections_refused: 0, .. }) => (tracker, None),
+            Ok(Taken { tracker, connections_refused, .. }) => (
+                tracker,
+                Some(format!(
+                    "the sink turned {connections_refused} connections away: it takes {CONNECTIONS_MAX}, if the process may \
+                     have as many files and threads"
+                )),
+            ),
             Err(error) => (None, Some(format!("the sink: {error}"))),
         };
         Looked { tracker: tracker.unwrap_or_else(|| Box::new(Tracker::new(tag, 0, 0))), broken }
@@ -333,6 +339,13 @@ mod tests {
         for text in ["", "dir:", "file:x", "admin"] {
             assert!(text.parse::<Check>().unwrap_err().contains("write dir:DIR"), "{text}");
         }
+    }
+
+    #[test]
+    fn more_connections_than_a_sink_takes_are_refused_before_the_first() {
+        let target = "tcp://127.0.0.1:1".parse().unwrap();
+        let begun = Check::Sink.begin(&target, 1, 1_025, 10_000);
+        assert_eq!(begun.err().unwrap(), "--check sink takes at most 1024 connections, but --flows is 1025");
     }
 
     #[test]

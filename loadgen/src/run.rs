@@ -130,7 +130,7 @@ pub fn run(order: &Order, stop: &AtomicBool) -> Result<Report, RunError> {
     let tls = Tls::load(&order.tls, &order.target)?;
     let preflight = |why| RunError::Preflight { target: order.target.clone(), why };
     let watch = order.watch().map_err(preflight)?;
-    make_room(order.flows).map_err(preflight)?;
+    make_room(order).map_err(preflight)?;
     let mut checking =
         order.check.begin(&order.target, number, order.flows, order.schedule.messages_max()).map_err(preflight)?;
     let flows = (0..order.threads).map(|thread| open(order, tls.as_ref(), thread));
@@ -282,15 +282,22 @@ pub(crate) fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Makes room for a file for each flow and [`OWN_FILES`]: raises the soft limit to the hard one (getrlimit(2)).
-fn make_room(flows: u32) -> Result<(), String> {
+/// Raises the soft limit of open files to the hard one (getrlimit(2)); what it is then, `None` without one.
+pub(crate) fn raise_files_max() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Nofile).maximum;
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    match getrlimit(Resource::Nofile).current {
-        Some(files) if files < u64::from(flows) + OWN_FILES => Err(format!(
-            "--flows {flows} takes {} open files, but the process may open {files}: raise ulimit -n",
-            u64::from(flows) + OWN_FILES
+    getrlimit(Resource::Nofile).current
+}
+
+/// Makes room for a file for each flow, another for its other end if that is here as well, and [`OWN_FILES`].
+fn make_room(order: &Order) -> Result<(), String> {
+    let ends = if order.check == Check::Sink && order.target.transport.is_stream() { 2 } else { 1 };
+    let needed = u64::from(order.flows) * ends + OWN_FILES;
+    match raise_files_max() {
+        Some(files) if files < needed => Err(format!(
+            "--flows {} takes {needed} open files, but the process may open {files}: raise ulimit -n",
+            order.flows
         )),
         _ => Ok(()),
     }

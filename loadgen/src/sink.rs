@@ -33,6 +33,15 @@ pub use udp::Mode;
 use bare::Bare;
 use text::Lines;
 
+/// How long it sleeps, unless told otherwise: as a collector does.
+pub const TICK: Duration = Duration::from_millis(1);
+
+/// Kernel receive buffer of a socket of datagrams, unless told otherwise, bytes.
+pub const RECEIVE_BUFFER_BYTES: usize = 64 << 20;
+
+/// What is there when it is time to stop is read for so long, if the sender does not stop.
+const LAST_READS_MAX: Duration = Duration::from_secs(1);
+
 /// What to do with what comes.
 pub enum Work {
     /// Forget it.
@@ -69,7 +78,7 @@ pub struct SinkOrder {
     pub listen: Listen,
     /// What to do with it.
     pub work: Work,
-    /// Sleep after a batch or a read that was not full.
+    /// Sleep after a batch or a read that was not full; none to spin.
     pub tick: Duration,
     /// How datagrams are received.
     pub mode: Mode,
@@ -88,7 +97,7 @@ pub struct Taken {
     pub dropped: u64,
     /// Connections taken.
     pub connections: u64,
-    /// Connections turned away beyond [`CONNECTIONS_MAX`].
+    /// Connections turned away: beyond [`CONNECTIONS_MAX`], or for want of a file or a thread.
     pub connections_refused: u64,
     /// Connections that broke.
     pub connections_broken: u64,
@@ -186,7 +195,7 @@ impl Sink {
         }
     }
 
-    /// Receives until `stop`, and then what is there.
+    /// Receives until `stop`, and then what is there, for a second if the senders do not stop.
     ///
     /// # Errors
     /// What recvmmsg(2), accept(2) and write(2) say.

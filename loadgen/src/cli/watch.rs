@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::check::Check;
-use crate::values::parse_duration;
+use crate::values::parse_wait;
 
 #[derive(Args, Clone)]
 pub(super) struct WatchOptions {
@@ -21,6 +21,6 @@ pub(super) struct WatchOptions {
     #[arg(long)]
     pub(super) pid: Option<u32>,
     /// What has not come when nothing came for so long is lost.
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_wait)]
     pub(super) drain: Duration,
 }
