@@ -152,7 +152,7 @@ pub fn run(order: &Order, stop: &AtomicBool) -> Result<Report, RunError> {
     checking.begin_at(shared.start_ns);
     let monitor = Monitor::new(order, format!("{number:08x}"), &live, &checking, &watch, before, shared.start);
     let over = AtomicBool::new(false);
-    let (sent, seen) = std::thread::scope(|scope| {
+    let (sent, (seen, last_frame)) = std::thread::scope(|scope| {
         let monitor = scope.spawn(|| monitor.run(&over));
         let mut sent = join(order, send(order, &shared, flows));
         let mut wait = |time| {
@@ -170,7 +170,9 @@ pub fn run(order: &Order, stop: &AtomicBool) -> Result<Report, RunError> {
     });
     let checked =
         checking.finish(seen.is_collector_gone()).map(|tracker| tracker.map(|tracker| tracker.finish(&sent.by_flow)));
-    Ok(Over { order, number, started, live: &live, sent: &sent, seen, watch: &watch, checked }.report())
+    let report = Over { order, number, started, live: &live, sent: &sent, seen, watch: &watch, checked }.report();
+    last_frame.show(report.reason.as_deref(), report.found.as_ref());
+    Ok(report)
 }
 
 fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {

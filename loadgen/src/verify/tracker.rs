@@ -48,7 +48,8 @@ pub struct Progress {
     pub reordered: u64,
     /// Messages with numbers that were never sent.
     pub unexpected: u64,
-    /// Numbers not found unchanged although a later one of their flow was: lost, if they do not come yet.
+    /// Numbers not found although a later one of their flow was: lost, if they do not come yet. At least so many, where some
+    /// were found changed.
     pub missing: u64,
 }
 
@@ -161,7 +162,9 @@ impl Tracker {
     /// How far it is; takes no time.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        Progress { missing: self.intact.reached_in_all() - self.progress.stored, ..self.progress }
+        let Progress { stored, corrupted, .. } = self.progress;
+        let missing = (self.intact.reached_in_all() - stored).saturating_sub(corrupted);
+        Progress { missing, ..self.progress }
     }
 
     /// For each flow one more than the highest number found unchanged: with these, [`Tracker::finish`] tells what is missing
