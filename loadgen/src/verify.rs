@@ -59,6 +59,9 @@ pub struct Verification {
     pub unexpected: u64,
     /// Messages and lines looked at.
     pub examined: u64,
+    /// Blocks of segments, and ranges that may have been blocks, that cannot be read: what was in them counts as lost.
+    #[serde(default)]
+    pub damaged_blocks: u64,
     /// The stored by the second in which they were due, counted from the start of the run; what is later than a day counts
     /// with the last.
     pub stored_by_second: Vec<u64>,
@@ -69,6 +72,14 @@ pub struct Verification {
 }
 
 impl Verification {
+    /// That some of what is lost may lie in blocks that cannot be read; `None` when there are none.
+    #[must_use]
+    pub fn damage(&self) -> Option<String> {
+        let count = self.damaged_blocks;
+        (count > 0)
+            .then(|| format!("{count} blocks cannot be read: what was in them counts as lost (see logboom verify)"))
+    }
+
     /// Whether everything sent is there, once and unchanged. Order is told, but no fault: UDP promises none.
     #[must_use]
     pub fn is_complete(&self) -> bool {

@@ -27,6 +27,7 @@ pub struct Tracker {
     progress: Progress,
     wrapped: u64,
     depths: Distribution,
+    damaged_blocks: u64,
     start_ns: Option<u64>,
     by_second: Vec<u64>,
     received: Delays,
@@ -64,6 +65,7 @@ impl Tracker {
             progress: Progress::default(),
             wrapped: 0,
             depths: Distribution::new(1, SEQUENCE_MAX),
+            damaged_blocks: 0,
             start_ns: None,
             by_second: Vec::new(),
             received: Delays::new(),
@@ -75,6 +77,16 @@ impl Tracker {
     /// that, and only once.
     pub fn begin_at(&mut self, start_ns: u64) {
         self.start_ns.get_or_insert(start_ns);
+    }
+
+    /// When the run started, ns since the Unix epoch; 0 while that is not known.
+    pub(super) fn start_ns(&self) -> u64 {
+        self.start_ns.unwrap_or(0)
+    }
+
+    /// Notes that there were so many blocks, or ranges that may have been blocks, that cannot be read.
+    pub(super) fn note_damaged(&mut self, blocks: u64) {
+        self.damaged_blocks += blocks;
     }
 
     /// Looks at a message, received at `received_ns` if that is known (ns since the Unix epoch). Its tag, if it is the first
@@ -210,6 +222,7 @@ impl Tracker {
             corrupted: corrupted - changed_beyond,
             unexpected: unexpected + intact_beyond + changed_beyond,
             examined,
+            damaged_blocks: self.damaged_blocks,
             stored_by_second: self.by_second.clone(),
             latency: self.received.figures(stored),
             latency_synced: self.synced.figures(stored),
