@@ -88,8 +88,8 @@ impl Check {
         let tracker = || Box::new(Tracker::new(tag, flows, messages_max));
         let way = match self {
             Self::None => Way::None,
-            Self::Directory(directory) => Way::Files(Files::Directory(directory.clone())),
-            Self::Files(pattern) => Way::Files(Files::Pattern(pattern.clone())),
+            Self::Directory(directory) => begin_files(self, directory, Files::Directory(directory.clone()))?,
+            Self::Files(pattern) => begin_files(self, &fixed_part(pattern), Files::Pattern(pattern.clone()))?,
             Self::Sink => begin_sink(target, tag, flows, tracker())?,
             Self::Admin(admin) => begin_admin(admin, run, tracker())?,
         };
@@ -103,6 +103,22 @@ impl Check {
             Self::Admin(admin) => Some(admin),
             _ => None,
         }
+    }
+}
+
+/// Files of `directory` or below: it must be there, though they need not be yet.
+fn begin_files(check: &Check, directory: &Path, files: Files) -> Result<Way, String> {
+    let refused = |error| format!("--check {check}: cannot read {}: {error}", directory.display());
+    std::fs::read_dir(directory).map(|_| Way::Files(files)).map_err(refused)
+}
+
+/// The directory that a pattern begins with: its components before the first that stands for several, and before the last.
+fn fixed_part(pattern: &str) -> PathBuf {
+    let special = pattern.find(['*', '?', '[']).unwrap_or(pattern.len());
+    match pattern[..special].rfind('/') {
+        None => ".".into(),
+        Some(0) => "/".into(),
+        Some(end) => pattern[..end].into(),
     }
 }
 
@@ -339,6 +355,17 @@ mod tests {
         for text in ["", "dir:", "file:x", "admin"] {
             assert!(text.parse::<Check>().unwrap_err().contains("write dir:DIR"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_read_is_told_before_anything_is_sent() {
+        let target = "udp://127.0.0.1:1".parse().unwrap();
+        for check in ["dir:/nonexistent", "files:/nonexistent/*.log", "files:/nonexistent/a.log"] {
+            let refused = check.parse::<Check>().unwrap().begin(&target, 1, 1, 1).err().unwrap();
+            assert!(refused.contains(&format!("--check {check}: cannot read /nonexistent: No such")), "{refused}");
+        }
+        let parts = ["/var/log/*/a?.log", "/var/log/a.log", "*.log", "/*"].map(fixed_part);
+        assert_eq!(parts, ["/var/log", "/var/log", ".", "/"].map(PathBuf::from));
     }
 
     #[test]

@@ -196,6 +196,16 @@ impl Order {
         Ok(Self { schedule, ..self.clone() })
     }
 
+    /// What a report will say of the target and the plan, but for when the last message is due, which only sending tells.
+    #[must_use]
+    pub fn planned(&self) -> serde_json::Value {
+        let mut plan = serde_json::json!(plan(self, &Sent::default()));
+        if let Some(plan) = plan.as_object_mut() {
+            plan.remove("seconds");
+        }
+        serde_json::json!({ "target": self.target.to_string(), "plan": plan })
+    }
+
     /// Makes sure that somebody will tell what is lost: a check, the collector, or this machine, if the collector is on it.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use super::USAGE;
 use super::input::read_run;
 use crate::baseline::{Baseline, Change, Limit};
 use crate::report::{Demand, Report, Verdict};
+use crate::run::Order;
 use crate::threshold::{Checked, Threshold, judge};
 
 #[derive(Args)]
@@ -49,6 +50,15 @@ impl Judging {
 }
 
 impl Judges {
+    /// Whether a run of this plan can be compared with the baseline: what is known before it.
+    ///
+    /// # Errors
+    /// Why it cannot, and the exit code.
+    pub(super) fn expect(&self, order: &Order) -> Result<(), (u8, String)> {
+        let refused = |error| (USAGE, error);
+        self.baseline.as_ref().map_or(Ok(()), |baseline| baseline.expect(&order.planned())).map_err(refused)
+    }
+
     /// Judges a run that is over, and writes the verdict into its report. What became worse than it may, or why it cannot be
     /// compared with the baseline.
     pub(super) fn judge(&self, report: &mut Report) -> Result<Vec<Change>, String> {

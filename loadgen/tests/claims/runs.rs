@@ -133,6 +133,11 @@ fn a_run_that_became_worse_than_its_baseline_fails() {
         assert_eq!(output.status.code(), Some(99), "{output:?}");
         assert!(text(&output.stdout).contains("worse    sender_cpu_ns_per_message"), "{output:?}");
     }
+    // Another plan is refused before it is sent.
+    let unsent = directory.path().join("unsent.json");
+    let output = loadgen(&[&arguments[..], &[unsent.to_str().unwrap()], &baseline, &["--flows", "2"]].concat());
+    let told = text(&output.stderr);
+    assert!(output.status.code() == Some(2) && told.contains("flows is 2 and was 1") && !unsent.exists(), "{told}");
 }
 
 #[test]
