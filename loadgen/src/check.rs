@@ -274,11 +274,17 @@ impl Checking {
             Way::Files(files) => {
                 let mut tracker = Box::new(Tracker::new(self.run, self.flows, self.messages_max));
                 tracker.begin_at(self.start_ns);
-                match examine_paths(&files.paths()?, &mut tracker) {
+                let paths = files.paths()?;
+                let is_absent = match examine_paths(&paths, &mut tracker) {
+                    Ok(()) => paths.is_empty(),
                     // A collector that has stored nothing has lost all, which is an answer.
-                    Ok(()) | Err(VerifyError::NoSegments(_)) => Ok(Some(tracker)),
-                    Err(error) => Err(error.to_string()),
+                    Err(VerifyError::NoSegments(_)) => true,
+                    Err(error) => return Err(error.to_string()),
+                };
+                if is_absent {
+                    tracker.note_absent(files.absent());
                 }
+                Ok(Some(tracker))
             }
         }
     }
@@ -296,6 +302,16 @@ impl Files {
         match paths.len() {
             0..=FILES_MAX => Ok(paths),
             count => Err(format!("{pattern} finds {count} files, but at most {FILES_MAX} are looked at")),
+        }
+    }
+
+    /// That there are none.
+    fn absent(&self) -> String {
+        match self {
+            Self::Directory(directory) => {
+                format!("there is no segment in {}: is it the right directory?", directory.display())
+            }
+            Self::Pattern(pattern) => format!("no file is called {pattern}: is it the right pattern?"),
         }
     }
 
@@ -366,6 +382,21 @@ mod tests {
         }
         let parts = ["/var/log/*/a?.log", "/var/log/a.log", "*.log", "/*"].map(fixed_part);
         assert_eq!(parts, ["/var/log", "/var/log", ".", "/"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn where_no_file_is_that_is_told_beside_the_loss() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, target) = (directory.path().display(), "udp://127.0.0.1:1".parse().unwrap());
+        for (check, told) in [
+            (format!("dir:{path}"), format!("there is no segment in {path}: ")),
+            (format!("files:{path}/*.log"), format!("no file is called {path}/*.log: ")),
+        ] {
+            let checking = check.parse::<Check>().unwrap().begin(&target, 1, 1, 10).unwrap();
+            let found = checking.finish(false).unwrap().unwrap().finish(&[10]);
+            assert_eq!(found.lost, 10);
+            assert!(found.absent.as_ref().unwrap().starts_with(&told), "{found:?}");
+        }
     }
 
     #[test]

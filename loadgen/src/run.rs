@@ -389,7 +389,10 @@ impl Over<'_> {
             Ok(found) => (found.clone(), None),
             Err(why) => (None, Some(why.clone())),
         };
-        let ledger = self.ledger(&plan, &sending, found.as_ref(), invalid.as_deref());
+        let mut ledger = self.ledger(&plan, &sending, found.as_ref(), invalid.as_deref());
+        if let Some(absent) = found.as_ref().and_then(|found| found.absent.as_ref()) {
+            ledger.sentence += &format!("; {absent}");
+        }
         let per = |value: f64, by: f64| if by > 0.0 { value / by } else { 0.0 };
         let severity = |(severity, count): (Severity, u64)| (severity.keyword().to_owned(), count);
         let mut report = Report {

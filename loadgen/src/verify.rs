@@ -62,6 +62,9 @@ pub struct Verification {
     /// Blocks of segments, and ranges that may have been blocks, that cannot be read: what was in them counts as lost.
     #[serde(default)]
     pub damaged_blocks: u64,
+    /// That there was no file to look at, in words: all being lost then says more of the check than of a collector.
+    #[serde(default)]
+    pub absent: Option<String>,
     /// The stored by the second in which they were due, counted from the start of the run; what is later than a day counts
     /// with the last.
     pub stored_by_second: Vec<u64>,

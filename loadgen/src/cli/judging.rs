@@ -74,7 +74,10 @@ impl Judges {
         });
         let failed = judgement.checked.iter().filter(|checked| !checked.passed).map(Checked::to_string);
         let worse = compared.iter().flatten().map(Change::to_string);
-        let reasons: Vec<_> = failed.chain(worse).collect();
+        let mut reasons: Vec<_> = failed.chain(worse).collect();
+        if !reasons.is_empty() {
+            reasons.extend(report.found.as_ref().and_then(|found| found.absent.clone()));
+        }
         report.thresholds = judgement.checked.into_iter().map(demand).collect();
         if !reasons.is_empty() {
             (report.verdict, report.reason) = (Verdict::Fail, Some(reasons.join("; ")));

@@ -28,6 +28,7 @@ pub struct Tracker {
     wrapped: u64,
     depths: Distribution,
     damaged_blocks: u64,
+    absent: Option<String>,
     start_ns: Option<u64>,
     by_second: Vec<u64>,
     received: Delays,
@@ -66,6 +67,7 @@ impl Tracker {
             wrapped: 0,
             depths: Distribution::new(1, SEQUENCE_MAX),
             damaged_blocks: 0,
+            absent: None,
             start_ns: None,
             by_second: Vec::new(),
             received: Delays::new(),
@@ -87,6 +89,11 @@ impl Tracker {
     /// Notes that there were so many blocks, or ranges that may have been blocks, that cannot be read.
     pub(super) fn note_damaged(&mut self, blocks: u64) {
         self.damaged_blocks += blocks;
+    }
+
+    /// Notes that there was nothing to look at, in words.
+    pub(crate) fn note_absent(&mut self, absent: String) {
+        self.absent = Some(absent);
     }
 
     /// Looks at a message, received at `received_ns` if that is known (ns since the Unix epoch). Its tag, if it is the first
@@ -223,6 +230,7 @@ impl Tracker {
             unexpected: unexpected + intact_beyond + changed_beyond,
             examined,
             damaged_blocks: self.damaged_blocks,
+            absent: self.absent.clone(),
             stored_by_second: self.by_second.clone(),
             latency: self.received.figures(stored),
             latency_synced: self.synced.figures(stored),

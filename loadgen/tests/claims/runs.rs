@@ -143,6 +143,24 @@ fn thresholds_decide_and_stand_in_the_report() {
 }
 
 #[test]
+fn a_check_of_files_that_are_not_there_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run.json");
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (target, check) =
+        (format!("udp://{}", receiver.local_addr().unwrap()), format!("files:{}/*.log", directory.path().display()));
+    let arguments =
+        ["--rate", "1k", "--count", "100", "--check", &check, "--drain", "0s", "-q", "-o", run.to_str().unwrap()];
+    let output = loadgen(&[&["run", &target], &arguments[..]].concat());
+    let report = read_report(&run);
+    let told = "no file is called ";
+    assert!(report["ledger"]["sentence"].as_str().unwrap().contains(told), "{report:#}");
+    if output.status.code() != Some(4) {
+        assert!(output.status.code() == Some(99) && report["reason"].as_str().unwrap().contains(told), "{report:#}");
+    }
+}
+
+#[test]
 fn a_run_that_became_worse_than_its_baseline_fails() {
     let directory = tempfile::tempdir().unwrap();
     let (old, new) = (directory.path().join("old.json"), directory.path().join("new.json"));

@@ -99,6 +99,7 @@ fn model(copies: &[Copy], sent_by_flow: &[u64]) -> Verification {
         unexpected: found.iter().filter(|number| !was_sent(number)).count() as u64,
         examined: copies.len() as u64,
         damaged_blocks: 0,
+        absent: None,
         stored_by_second,
         latency: None,
         latency_synced: None,
