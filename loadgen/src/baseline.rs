@@ -124,18 +124,34 @@ impl Baseline {
     /// # Errors
     /// How the plan of `run` differs from the baseline's, unless that is to be ignored.
     pub fn compare(&self, run: &Value) -> Result<Vec<Change>, String> {
-        let differences = plan_differences(&self.run, run);
-        if !self.ignore_plan && !differences.is_empty() {
-            return Err(format!(
-                "its plan is not that of the baseline: {}; compare runs of one plan, or say --ignore-plan",
-                differences.join(", ")
-            ));
-        }
+        self.agree(plan_differences(&self.run, run))?;
         let change = |figure: &'static Figure| {
             let (limit, old) = (self.limit(figure)?, figure.value(&self.run)?);
             Some(Change::new(figure, old, figure.value(run), limit))
         };
         Ok(FIGURES.iter().filter_map(change).collect())
+    }
+
+    /// Whether a run that is to be, of which only these settings of its `plan` and its `target` are known, can be compared.
+    ///
+    /// # Errors
+    /// How its plan differs from the baseline's, unless that is to be ignored.
+    pub fn expect(&self, run: &Value) -> Result<(), String> {
+        let mut known = self.run.clone();
+        if let (Some(old), Some(new)) = (known["plan"].as_object_mut(), run["plan"].as_object()) {
+            old.retain(|key, _| new.contains_key(key));
+        }
+        self.agree(plan_differences(&known, run))
+    }
+
+    fn agree(&self, differences: Vec<String>) -> Result<(), String> {
+        if self.ignore_plan || differences.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "its plan is not that of the baseline: {}; compare runs of one plan, or say --ignore-plan",
+            differences.join(", ")
+        ))
     }
 
     fn limit(&self, figure: &Figure) -> Option<f64> {
@@ -265,6 +281,15 @@ mod tests {
         assert!(timed.compare(&lasting(10.0)).is_ok());
         assert!(timed.compare(&lasting(20.0)).unwrap_err().contains("duration_seconds is 20.0 and was 10.0"));
         assert!(old.compare(&lasting(20.0)).is_ok(), "an older version did not tell");
+    }
+
+    #[test]
+    fn of_a_run_that_is_to_be_only_what_is_known_is_compared() {
+        let baseline = Baseline::new(run(), vec![], false).unwrap();
+        let planned = |rate: f64| json!({"target": "udp://127.0.0.1:1", "plan": {"rate": rate, "count": 100}});
+        assert_eq!(baseline.expect(&planned(1000.0)), Ok(()));
+        assert!(baseline.expect(&planned(2000.0)).unwrap_err().contains("rate is 2000.0 and was 1000.0"));
+        assert_eq!(Baseline::new(run(), vec![], true).unwrap().expect(&planned(2000.0)), Ok(()));
     }
 
     #[test]

@@ -12,10 +12,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::observe::collector;
-use crate::sink::{Listen, Mode, Sink, SinkOrder, Work};
+use crate::sink::{CONNECTIONS_MAX, Listen, Mode, RECEIVE_BUFFER_BYTES, Sink, SinkOrder, TICK, Work};
 use crate::tag::RunTag;
 use crate::target::{Target, Transport};
-use crate::verify::{Latency, LiveReader, Progress, Tracker, VerifyError, Watch, examine_paths};
+use crate::verify::{Latency, LiveReader, Progress, Published, Tracker, VerifyError, examine_paths};
 
 /// Files found by a pattern, at most.
 pub const FILES_MAX: usize = 10_000;
@@ -34,10 +34,6 @@ const QUIET_WHEN_WHOLE: Duration = Duration::from_millis(200);
 
 /// Longest wait for what was found to be synced as well.
 const SYNC_WAIT_MAX: Duration = Duration::from_secs(5);
-
-/// The receiver of our own: as in a collector.
-const SINK_TICK: Duration = Duration::from_millis(1);
-const SINK_BUFFER_BYTES: usize = 64 << 20;
 
 /// How it is found out what arrived.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,7 +63,7 @@ pub struct Checking {
 enum Way {
     None,
     Files(Files),
-    Live { watch: Arc<Watch>, stop: Arc<AtomicBool>, reader: JoinHandle<Result<Looked, String>> },
+    Live { published: Arc<Published>, stop: Arc<AtomicBool>, reader: JoinHandle<Result<Looked, String>> },
 }
 
 /// What a live check came to, unless it failed on our side: its books, and why they are not whole if the collector ended them.
@@ -92,9 +88,9 @@ impl Check {
         let tracker = || Box::new(Tracker::new(tag, flows, messages_max));
         let way = match self {
             Self::None => Way::None,
-            Self::Directory(directory) => Way::Files(Files::Directory(directory.clone())),
-            Self::Files(pattern) => Way::Files(Files::Pattern(pattern.clone())),
-            Self::Sink => begin_sink(target, tag, tracker())?,
+            Self::Directory(directory) => begin_files(self, directory, Files::Directory(directory.clone()))?,
+            Self::Files(pattern) => begin_files(self, &fixed_part(pattern), Files::Pattern(pattern.clone()))?,
+            Self::Sink => begin_sink(target, tag, flows, tracker())?,
             Self::Admin(admin) => begin_admin(admin, run, tracker())?,
         };
         Ok(Checking { run: tag, flows, messages_max, start_ns: 0, way })
@@ -110,33 +106,59 @@ impl Check {
     }
 }
 
-fn begin_sink(target: &Target, tag: RunTag, tracker: Box<Tracker>) -> Result<Way, String> {
+/// Files of `directory` or below: it must be there, though they need not be yet.
+fn begin_files(check: &Check, directory: &Path, files: Files) -> Result<Way, String> {
+    let refused = |error| format!("--check {check}: cannot read {}: {error}", directory.display());
+    std::fs::read_dir(directory).map(|_| Way::Files(files)).map_err(refused)
+}
+
+/// The directory that a pattern begins with: its components before the first that stands for several, and before the last.
+fn fixed_part(pattern: &str) -> PathBuf {
+    let special = pattern.find(['*', '?', '[']).unwrap_or(pattern.len());
+    match pattern[..special].rfind('/') {
+        None => ".".into(),
+        Some(0) => "/".into(),
+        Some(end) => pattern[..end].into(),
+    }
+}
+
+fn begin_sink(target: &Target, tag: RunTag, flows: u32, tracker: Box<Tracker>) -> Result<Way, String> {
     let refused = |error| format!("--check sink: cannot receive at {target}: {error}");
     let address: SocketAddr = target.resolve()?;
     let listen = match target.transport {
         Transport::Udp => Listen::Udp(address),
+        Transport::Tcp if flows as usize > CONNECTIONS_MAX => {
+            return Err(format!("--check sink takes at most {CONNECTIONS_MAX} connections, but --flows is {flows}"));
+        }
         Transport::Tcp => Listen::Tcp(address),
         _ => return Err(format!("--check sink receives by udp and tcp, not at {target}")),
     };
-    let (watch, stop) = (Arc::new(Watch::default()), Arc::new(AtomicBool::new(false)));
-    let work = Work::Verify(tracker, Arc::clone(&watch));
+    let (published, stop) = (Arc::new(Published::default()), Arc::new(AtomicBool::new(false)));
+    let work = Work::Verify(tracker, Arc::clone(&published));
     let order =
-        SinkOrder { listen, work, tick: SINK_TICK, mode: Mode::Recvmmsg, receive_buffer_bytes: SINK_BUFFER_BYTES };
+        SinkOrder { listen, work, tick: TICK, mode: Mode::Recvmmsg, receive_buffer_bytes: RECEIVE_BUFFER_BYTES };
     let sink = Sink::bind(order).map_err(refused)?;
     let stopped = Arc::clone(&stop);
     let receive = move || {
         let taken = sink.run(&stopped).map_err(|error| format!("the sink: {error}"))?;
+        if taken.connections_refused > 0 {
+            return Err(format!(
+                "the sink turned {} connections away: it takes {CONNECTIONS_MAX}, if the process may have as many files and \
+                 threads",
+                taken.connections_refused
+            ));
+        }
         Ok(Looked { tracker: taken.tracker.unwrap_or_else(|| Box::new(Tracker::new(tag, 0, 0))), broken: None })
     };
     let reader = spawn("sink", receive)?;
-    Ok(Way::Live { watch, stop, reader })
+    Ok(Way::Live { published, stop, reader })
 }
 
 fn begin_admin(admin: &str, run: u32, mut tracker: Box<Tracker>) -> Result<Way, String> {
     let refused = |why: String| format!("--check admin:{admin}: {why}");
     let stream = collector::stream(admin, run).map_err(refused)?;
-    let (watch, stop) = (Arc::new(Watch::default()), Arc::new(AtomicBool::new(false)));
-    let (watched, stopped) = (Arc::clone(&watch), Arc::clone(&stop));
+    let (published, stop) = (Arc::new(Published::default()), Arc::new(AtomicBool::new(false)));
+    let (shown, stopped) = (Arc::clone(&published), Arc::clone(&stop));
     let mut reader = LiveReader::new(BufReader::with_capacity(1 << 20, stream));
     let (ready, is_ready) = std::sync::mpsc::channel();
     let read = move || {
@@ -147,7 +169,7 @@ fn begin_admin(admin: &str, run: u32, mut tracker: Box<Tracker>) -> Result<Way, 
             Ok(None) => Err("the stream ended at once".to_owned()),
             Err(error) => Err(error.to_string()),
         });
-        let ended = reader.read(&mut tracker, &watched, &stopped);
+        let ended = reader.read(&mut tracker, &shown, &stopped);
         let broken = (!stopped.load(Ordering::Relaxed)).then(|| match ended {
             Ok(()) => "the collector ended the stream".to_owned(),
             Err(error) => error.to_string(),
@@ -163,7 +185,7 @@ fn begin_admin(admin: &str, run: u32, mut tracker: Box<Tracker>) -> Result<Way, 
     let reader = spawn("check", read)?;
     let silent = |_| Err(format!("the collector said nothing for {SILENCE_MAX:?}"));
     is_ready.recv_timeout(SILENCE_MAX).unwrap_or_else(silent).map_err(refused)?;
-    Ok(Way::Live { watch, stop, reader })
+    Ok(Way::Live { published, stop, reader })
 }
 
 fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, String> {
@@ -174,8 +196,8 @@ impl Checking {
     /// Says when the schedule begins, ns since the Unix epoch.
     pub fn begin_at(&mut self, start_ns: u64) {
         self.start_ns = start_ns;
-        if let Way::Live { watch, .. } = &self.way {
-            watch.begin_at(start_ns);
+        if let Way::Live { published, .. } = &self.way {
+            published.begin_at(start_ns);
         }
     }
 
@@ -183,7 +205,7 @@ impl Checking {
     #[must_use]
     pub fn progress(&self) -> Option<Progress> {
         match &self.way {
-            Way::Live { watch, .. } => Some(watch.progress()),
+            Way::Live { published, .. } => Some(published.progress()),
             Way::None | Way::Files(_) => None,
         }
     }
@@ -192,7 +214,7 @@ impl Checking {
     #[must_use]
     pub fn latency(&self) -> Option<Latency> {
         match &self.way {
-            Way::Live { watch, .. } => watch.latency(),
+            Way::Live { published, .. } => published.latency(),
             Way::None | Way::Files(_) => None,
         }
     }
@@ -205,8 +227,8 @@ impl Checking {
             let (now, is_all) = match &self.way {
                 Way::None => return,
                 Way::Live { reader, .. } if reader.is_finished() => return,
-                Way::Live { watch, .. } => {
-                    let Progress { examined, stored, corrupted, .. } = watch.progress();
+                Way::Live { published, .. } => {
+                    let Progress { examined, stored, corrupted, .. } = published.progress();
                     (examined, stored + corrupted >= sent)
                 }
                 Way::Files(files) => (files.bytes(), false),
@@ -250,11 +272,17 @@ impl Checking {
             Way::Files(files) => {
                 let mut tracker = Box::new(Tracker::new(self.run, self.flows, self.messages_max));
                 tracker.begin_at(self.start_ns);
-                match examine_paths(&files.paths()?, &mut tracker) {
+                let paths = files.paths()?;
+                let is_absent = match examine_paths(&paths, &mut tracker) {
+                    Ok(()) => paths.is_empty(),
                     // A collector that has stored nothing has lost all, which is an answer.
-                    Ok(()) | Err(VerifyError::NoSegments(_)) => Ok(Some(tracker)),
-                    Err(error) => Err(error.to_string()),
+                    Err(VerifyError::NoSegments(_)) => true,
+                    Err(error) => return Err(error.to_string()),
+                };
+                if is_absent {
+                    tracker.note_absent(files.absent());
                 }
+                Ok(Some(tracker))
             }
         }
     }
@@ -272,6 +300,16 @@ impl Files {
         match paths.len() {
             0..=FILES_MAX => Ok(paths),
             count => Err(format!("{pattern} finds {count} files, but at most {FILES_MAX} are looked at")),
+        }
+    }
+
+    /// That there are none.
+    fn absent(&self) -> String {
+        match self {
+            Self::Directory(directory) => {
+                format!("there is no segment in {}: is it the right directory?", directory.display())
+            }
+            Self::Pattern(pattern) => format!("no file is called {pattern}: is it the right pattern?"),
         }
     }
 
@@ -363,9 +401,42 @@ mod tests {
     #[test]
     fn a_sink_that_failed_is_no_collector_that_went_away() {
         let reader = std::thread::spawn(|| Err("the sink: no memory".to_owned()));
-        let way = Way::Live { watch: Arc::default(), stop: Arc::default(), reader };
+        let way = Way::Live { published: Arc::default(), stop: Arc::default(), reader };
         let checking = Checking { run: RunTag::new(1), flows: 1, messages_max: 10, start_ns: 0, way };
         assert_eq!(checking.finish(true).err().as_deref(), Some("the sink: no memory"));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_read_is_told_before_anything_is_sent() {
+        let target = "udp://127.0.0.1:1".parse().unwrap();
+        for check in ["dir:/nonexistent", "files:/nonexistent/*.log", "files:/nonexistent/a.log"] {
+            let refused = check.parse::<Check>().unwrap().begin(&target, 1, 1, 1).err().unwrap();
+            assert!(refused.contains(&format!("--check {check}: cannot read /nonexistent: No such")), "{refused}");
+        }
+        let parts = ["/var/log/*/a?.log", "/var/log/a.log", "*.log", "/*"].map(fixed_part);
+        assert_eq!(parts, ["/var/log", "/var/log", ".", "/"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn where_no_file_is_that_is_told_beside_the_loss() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, target) = (directory.path().display(), "udp://127.0.0.1:1".parse().unwrap());
+        for (check, told) in [
+            (format!("dir:{path}"), format!("there is no segment in {path}: ")),
+            (format!("files:{path}/*.log"), format!("no file is called {path}/*.log: ")),
+        ] {
+            let checking = check.parse::<Check>().unwrap().begin(&target, 1, 1, 10).unwrap();
+            let found = checking.finish(false).unwrap().unwrap().finish(&[10]);
+            assert_eq!(found.lost, 10);
+            assert!(found.absent.as_ref().unwrap().starts_with(&told), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn more_connections_than_a_sink_takes_are_refused_before_the_first() {
+        let target = "tcp://127.0.0.1:1".parse().unwrap();
+        let begun = Check::Sink.begin(&target, 1, 1_025, 10_000);
+        assert_eq!(begun.err().unwrap(), "--check sink takes at most 1024 connections, but --flows is 1025");
     }
 
     #[test]

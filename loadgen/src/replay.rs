@@ -82,6 +82,8 @@ pub enum Remark {
     ClockSetBack,
     /// Files that end within a packet.
     Torn,
+    /// Blocks of segments that cannot be read.
+    Damaged,
 }
 
 impl Remark {
@@ -98,6 +100,7 @@ impl Remark {
             Self::Untimed => "lines without a time: sent right behind the line before",
             Self::ClockSetBack => "times over a minute before the line before: the clock was set, no gap is kept there",
             Self::Torn => "files end within a packet: sent as far as they go",
+            Self::Damaged => "damaged blocks of segments left out",
         }
     }
 }
@@ -187,7 +190,7 @@ impl Recording {
         let names: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
         let recording = Self { name: names.join(" "), ..Self::default() };
         let mut recorder = Recorder { recording, sources: HashMap::new(), message_bytes_max, limits };
-        let mut segments = Segments::new()?;
+        let mut segments = Segments::since(0)?;
         for (number, path) in paths.iter().enumerate() {
             let unusable = |why| ReplayError::Source { name: names[number].clone(), why };
             let refused = |error: std::io::Error| unusable(error.to_string());
@@ -210,10 +213,11 @@ impl Recording {
             }
         }
         let mut pushed = Ok(());
-        segments.read_each(|message| {
+        let damaged = segments.read_each(|message| {
             pushed = recorder.push_stored(message);
             pushed.is_ok()
         })?;
+        recorder.remark(Remark::Damaged, damaged);
         pushed.map_err(|why| ReplayError::Source { name: names.join(" "), why })?;
         let Recorder { mut recording, sources, .. } = recorder;
         recording.sources = sources.len() as u32;

@@ -134,7 +134,7 @@ pub fn run(order: &Order, stop: &AtomicBool) -> Result<Report, RunError> {
     let tls = Tls::load(&order.tls, &order.target)?;
     let preflight = |why| RunError::Preflight { target: order.target.clone(), why };
     let watch = order.watch().map_err(preflight)?;
-    make_room(order.flows).map_err(preflight)?;
+    make_room(order).map_err(preflight)?;
     let mut checking =
         order.check.begin(&order.target, number, order.flows, order.schedule.messages_max()).map_err(preflight)?;
     let flows = (0..order.threads).map(|thread| open(order, tls.as_ref(), thread));
@@ -156,7 +156,7 @@ pub fn run(order: &Order, stop: &AtomicBool) -> Result<Report, RunError> {
     checking.begin_at(shared.start_ns);
     let monitor = Monitor::new(order, format!("{number:08x}"), &live, &checking, &watch, before, shared.start);
     let over = AtomicBool::new(false);
-    let (sent, seen) = std::thread::scope(|scope| {
+    let (sent, (seen, last_frame)) = std::thread::scope(|scope| {
         let monitor = scope.spawn(|| monitor.run(&over));
         let mut sent = join(order, send(order, &shared, flows));
         let mut wait = |time| pause(time, stop);
@@ -172,7 +172,10 @@ pub fn run(order: &Order, stop: &AtomicBool) -> Result<Report, RunError> {
     });
     let is_gone = seen.change.life() == Life::Gone;
     let checked = checking.finish(is_gone).map(|tracker| tracker.map(|tracker| tracker.finish(&sent.by_flow)));
-    Ok(Over { order, number, started, live: &live, sent: &sent, seen, watch: &watch, checked }.report())
+    let report = Over { order, number, started, live: &live, sent: &sent, seen, watch: &watch, checked }.report();
+    let fault = report.reason.as_deref().filter(|_| report.check_failed.is_none());
+    last_frame.show(fault, report.found.as_ref());
+    Ok(report)
 }
 
 /// Makes sure that what was named to be looked at is there: what was missed at the start could not be told from a run's own.
@@ -207,6 +210,16 @@ impl Order {
     pub fn sending(&self, rate: Option<f64>, duration: Duration, count: Option<u64>) -> Result<Self, String> {
         let schedule = Schedule::new(Profile::Const, rate, duration, count, self.seed)?;
         Ok(Self { schedule, ..self.clone() })
+    }
+
+    /// What a report will say of the target and the plan, but for when the last message is due, which only sending tells.
+    #[must_use]
+    pub fn planned(&self) -> serde_json::Value {
+        let mut plan = serde_json::json!(plan(self, &Sent::default()));
+        if let Some(plan) = plan.as_object_mut() {
+            plan.remove("seconds");
+        }
+        serde_json::json!({ "target": self.target.to_string(), "plan": plan })
     }
 
     /// Makes sure that somebody will tell what is lost: a check, the collector, or this machine, if the collector is on it.
@@ -309,15 +322,22 @@ pub(crate) fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Makes room for a file for each flow and [`OWN_FILES`]: raises the soft limit to the hard one (getrlimit(2)).
-fn make_room(flows: u32) -> Result<(), String> {
+/// Raises the soft limit of open files to the hard one (getrlimit(2)); what it is then, `None` without one.
+pub(crate) fn raise_files_max() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Nofile).maximum;
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    match getrlimit(Resource::Nofile).current {
-        Some(files) if files < u64::from(flows) + OWN_FILES => Err(format!(
-            "--flows {flows} takes {} open files, but the process may open {files}: raise ulimit -n",
-            u64::from(flows) + OWN_FILES
+    getrlimit(Resource::Nofile).current
+}
+
+/// Makes room for a file for each flow, another for its other end if that is here as well, and [`OWN_FILES`].
+fn make_room(order: &Order) -> Result<(), String> {
+    let ends = if order.check == Check::Sink && order.target.transport.is_stream() { 2 } else { 1 };
+    let needed = u64::from(order.flows) * ends + OWN_FILES;
+    match raise_files_max() {
+        Some(files) if files < needed => Err(format!(
+            "--flows {} takes {needed} open files, but the process may open {files}: raise ulimit -n",
+            order.flows
         )),
         _ => Ok(()),
     }
@@ -400,7 +420,10 @@ impl Over<'_> {
             Err(why) => (None, Some(why.clone())),
         };
         let facts = self.facts(&plan, &sending, found.as_ref(), invalid.as_deref());
-        let ledger = Ledger::of(&facts);
+        let mut ledger = Ledger::of(&facts);
+        if let Some(absent) = found.as_ref().and_then(|found| found.absent.as_ref()) {
+            ledger.sentence += &format!("; {absent}");
+        }
         let counted_lost = facts.counted_lost(&ledger);
         let told = self.seen.change.collector.as_ref().filter(|_| self.seen.change.silence().is_none());
         let per = |value: f64, by: f64| if by > 0.0 { value / by } else { 0.0 };

@@ -204,9 +204,18 @@ impl Schedule {
     #[must_use]
     pub fn planned_seconds(&self) -> Option<f64> {
         match (&self.profile, self.rate) {
-            (Profile::Const | Profile::Poisson, None) => None,
             (Profile::Poisson, Some(rate)) => Some(self.count as f64 / rate),
-            _ => Some(self.due_times().law.due_ns(self.count.saturating_sub(1)) as f64 / 1e9),
+            _ => self.due_seconds(self.count.saturating_sub(1)),
+        }
+    }
+
+    /// When message `number` is due, seconds after the start: with random gaps, on average; `None` at full speed.
+    #[must_use]
+    pub fn due_seconds(&self, number: u64) -> Option<f64> {
+        match (&self.profile, self.rate) {
+            (Profile::Const | Profile::Poisson, None) => None,
+            (Profile::Poisson, Some(rate)) => Some(number as f64 / rate),
+            _ => Some(self.due_times().law.due_ns(number) as f64 / 1e9),
         }
     }
 }
@@ -467,6 +476,8 @@ mod tests {
             prop_assert_eq!(due.len() as u64, schedule.count());
             prop_assert!(due.is_sorted());
             if profile != Profile::Poisson {
+                let middle = due.len() / 2;
+                prop_assert_eq!(schedule.due_seconds(middle as u64), Some(due[middle] as f64 / 1e9));
                 prop_assert_eq!(due[due.len() - 1] as f64 / 1e9, schedule.planned_seconds().unwrap());
                 let over_ns = due[due.len() - 1] as f64 - duration.as_nanos() as f64;
                 // Rounding may add half a message to each part.

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use logboom_udp::clock::{realtime_ns, thread_cpu};
 
-use crate::verify::{Tracker, Watch};
+use crate::verify::{Published, Tracker};
 
 mod bare;
 mod script;
@@ -33,6 +33,15 @@ pub use udp::Mode;
 use bare::Bare;
 use text::Lines;
 
+/// How long it sleeps, unless told otherwise: as a collector does.
+pub const TICK: Duration = Duration::from_millis(1);
+
+/// Kernel receive buffer of a socket of datagrams, unless told otherwise, bytes.
+pub const RECEIVE_BUFFER_BYTES: usize = 64 << 20;
+
+/// What is there when it is time to stop is read for so long, if the sender does not stop.
+const LAST_READS_MAX: Duration = Duration::from_secs(1);
+
 /// What to do with what comes.
 pub enum Work {
     /// Forget it.
@@ -42,7 +51,7 @@ pub enum Work {
     /// Write it to this file line by line, as the script tells.
     Text(PathBuf, Script),
     /// Look for the messages of a run; others see how far it is.
-    Verify(Box<Tracker>, Arc<Watch>),
+    Verify(Box<Tracker>, Arc<Published>),
 }
 
 /// Where to receive.
@@ -69,7 +78,7 @@ pub struct SinkOrder {
     pub listen: Listen,
     /// What to do with it.
     pub work: Work,
-    /// Sleep after a batch or a read that was not full.
+    /// Sleep after a batch or a read that was not full; none to spin.
     pub tick: Duration,
     /// How datagrams are received.
     pub mode: Mode,
@@ -88,7 +97,7 @@ pub struct Taken {
     pub dropped: u64,
     /// Connections taken.
     pub connections: u64,
-    /// Connections turned away beyond [`CONNECTIONS_MAX`].
+    /// Connections turned away: beyond [`CONNECTIONS_MAX`], or for want of a file or a thread.
     pub connections_refused: u64,
     /// Connections that broke.
     pub connections_broken: u64,
@@ -161,7 +170,7 @@ impl Sink {
             Work::Discard => ReadyWork::Discard,
             Work::Bare(path) => ReadyWork::Bare(Bare::create(&path)?),
             Work::Text(path, script) => ReadyWork::Text(Lines::create(&path, script)?),
-            Work::Verify(tracker, watch) => ReadyWork::Verify(Books { tracker, watch, received_ns: 0 }),
+            Work::Verify(tracker, published) => ReadyWork::Verify(Books { tracker, published, received_ns: 0 }),
         };
         Ok(Self { endpoint, work, tick: order.tick })
     }
@@ -186,7 +195,7 @@ impl Sink {
         }
     }
 
-    /// Receives until `stop`, and then what is there.
+    /// Receives until `stop`, and then what is there, for a second if the senders do not stop.
     ///
     /// # Errors
     /// What recvmmsg(2), accept(2) and write(2) say.
@@ -238,7 +247,7 @@ impl Take for Discard {
 /// The books of a run, kept as its messages come.
 struct Books {
     tracker: Box<Tracker>,
-    watch: Arc<Watch>,
+    published: Arc<Published>,
     /// Of the batch: one reading of the clock serves all of it.
     received_ns: u64,
 }
@@ -246,7 +255,7 @@ struct Books {
 impl Take for Books {
     fn begin_batch(&mut self) {
         self.received_ns = realtime_ns();
-        self.watch.tell_start(&mut self.tracker);
+        self.published.tell_start(&mut self.tracker);
     }
 
     #[inline]
@@ -256,7 +265,7 @@ impl Take for Books {
     }
 
     fn end_batch(&mut self) -> io::Result<()> {
-        self.watch.publish(&self.tracker);
+        self.published.publish(&self.tracker);
         Ok(())
     }
 

@@ -24,6 +24,17 @@ pub(crate) fn parse_count(text: &str) -> Result<u64, String> {
     count.map(|count| count as u64).ok_or_else(|| "write a whole number of messages, such as 500, 200k or 1M".into())
 }
 
+/// Bytes, with k or M behind them for a thousand or a million, or KiB, MiB or GiB for powers of 1024.
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
+    let binary = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)].into_iter().find_map(|(suffix, bytes)| {
+        let number = parse_scaled(text.strip_suffix(suffix)?, &[("", 0)])?;
+        Some(number * f64::from(bytes))
+    });
+    let bytes = binary.or_else(|| parse_multiple(text));
+    let bytes = bytes.filter(|bytes| (1.0..=1e12).contains(bytes) && bytes.fract() == 0.0);
+    bytes.map(|bytes| bytes as u64).ok_or_else(|| "write a size in bytes, such as 65536, 4M, 512KiB or 64MiB".into())
+}
+
 /// What stands behind a number of messages, as a power of ten.
 pub(crate) const MULTIPLES: &[(&str, i32)] = &[("", 0), ("k", 3), ("M", 6)];
 
@@ -42,9 +53,15 @@ pub(crate) fn parse_scaled(text: &str, suffixes: &[(&str, i32)]) -> Option<f64> 
 }
 
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let parsed = SpanParser::new().parse_unsigned_duration(text).ok().filter(|duration| !duration.is_zero());
-    parsed.ok_or_else(|| "write a time with its unit, such as 30s, 500ms or 2m".into())
+    parse_wait(text).and_then(|duration| if duration.is_zero() { Err(DURATION.into()) } else { Ok(duration) })
 }
+
+/// A time that may be none.
+pub(crate) fn parse_wait(text: &str) -> Result<Duration, String> {
+    SpanParser::new().parse_unsigned_duration(text).map_err(|_| DURATION.into())
+}
+
+const DURATION: &str = "write a time with its unit, such as 30s, 500ms or 2m";
 
 /// A time in ns: of decimal seconds since whenever, or of RFC 3339 since 1970.
 pub(crate) fn parse_time_ns(text: &str) -> Option<i128> {
@@ -76,7 +93,19 @@ mod tests {
         assert_eq!(parse_scaled(&"9".repeat(400), MULTIPLES), None);
         assert!(parse_count("1.5").is_err() && parse_count("0").is_err());
         assert!(parse_duration("10").is_err() && parse_duration("0s").is_err());
+        assert_eq!((parse_wait("0s"), parse_wait("2ms")), (Ok(Duration::ZERO), Ok(Duration::from_millis(2))));
     }
+
+    #[test]
+    fn sizes_are_of_thousands_or_of_1024() {
+        for (text, bytes) in [("65536", 65_536), ("4M", 4_000_000), ("512KiB", 524_288), ("0.5GiB", 536_870_912)] {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "MiB", "0", "1.5", "-1MiB", "64 MiB", "64MB", "4kMiB"] {
+            assert!(parse_size(text).unwrap_err().contains("a size in bytes"), "{text}");
+        }
+    }
+
     #[test]
     fn times_are_read_to_the_nanosecond() {
         for (text, ns) in [

@@ -3,7 +3,7 @@
 //! * [`Tracker`]: the books, whatever feeds them;
 //! * [`examine_paths`]: from files;
 //! * [`LiveReader`]: from a collector that streams what it takes;
-//! * [`Watch`]: the books as others see them meanwhile.
+//! * [`Published`]: the books as others see them meanwhile.
 
 use std::io;
 use std::path::PathBuf;
@@ -23,15 +23,15 @@ mod inputs;
 mod lines;
 mod live;
 mod numbers;
+mod published;
 mod tracker;
-mod watch;
 
 pub use figures::{Latency, LossRuns, ReorderDepth, RunLengths};
 pub(crate) use inputs::Segments;
 pub use inputs::examine_paths;
 pub use live::{LiveError, LiveReader, Record};
+pub use published::Published;
 pub use tracker::{Progress, SECONDS_MAX, Tracker};
-pub use watch::Watch;
 
 /// What was found. `docs/loadgen.md` describes the fields.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -60,6 +60,12 @@ pub struct Verification {
     pub unexpected: u64,
     /// Messages and lines looked at.
     pub examined: u64,
+    /// Blocks of segments, and ranges that may have been blocks, that cannot be read: what was in them counts as lost.
+    #[serde(default)]
+    pub damaged_blocks: u64,
+    /// That there was no file to look at, in words: all being lost then says more of the check than of a collector.
+    #[serde(default)]
+    pub absent: Option<String>,
     /// The stored by the second in which they were due, counted from the start of the run; what is later than a day counts
     /// with the last.
     pub stored_by_second: Vec<u64>,
@@ -70,6 +76,14 @@ pub struct Verification {
 }
 
 impl Verification {
+    /// That some of what is lost may lie in blocks that cannot be read; `None` when there are none.
+    #[must_use]
+    pub fn damage(&self) -> Option<String> {
+        let count = self.damaged_blocks;
+        (count > 0)
+            .then(|| format!("{count} blocks cannot be read: what was in them counts as lost (see logboom verify)"))
+    }
+
     /// Whether everything sent is there, once and unchanged. Order is told, but no fault: UDP promises none.
     #[must_use]
     pub fn is_complete(&self) -> bool {

@@ -9,6 +9,7 @@ use super::input::read_run;
 use crate::baseline::{Baseline, Change, Limit};
 use crate::report::judged::Standing;
 use crate::report::{Demand, Report, Verdict};
+use crate::run::Order;
 use crate::threshold::{Checked, Threshold};
 
 #[derive(Args)]
@@ -50,6 +51,15 @@ impl Judging {
 }
 
 impl Judges {
+    /// Whether a run of this plan can be compared with the baseline: what is known before it.
+    ///
+    /// # Errors
+    /// Why it cannot, and the exit code.
+    pub(super) fn expect(&self, order: &Order) -> Result<(), (u8, String)> {
+        let refused = |error| (USAGE, error);
+        self.baseline.as_ref().map_or(Ok(()), |baseline| baseline.expect(&order.planned())).map_err(refused)
+    }
+
     /// Judges a run that is over, and writes the verdict into its report. What became worse than it may, or why it cannot be
     /// compared with the baseline.
     pub(super) fn judge(&self, report: &mut Report) -> Result<Vec<Change>, String> {
@@ -63,7 +73,12 @@ impl Judges {
             changes
         });
         let changes = compared.as_deref().unwrap_or_default();
-        let Standing { verdict, reason, checked } = Standing::of(&run, None, &self.thresholds, changes);
+        let Standing { verdict, mut reason, checked } = Standing::of(&run, None, &self.thresholds, changes);
+        if let (Some(reason), Some(absent)) =
+            (&mut reason, report.found.as_ref().and_then(|found| found.absent.as_ref()))
+        {
+            *reason += &format!("; {absent}");
+        }
         report.thresholds = checked.into_iter().map(demand).collect();
         (report.verdict, report.reason) = (verdict, reason);
         compared

@@ -58,7 +58,9 @@ impl Conduct {
     pub(super) fn run(&self, order: impl FnOnce() -> Result<Order, (u8, String)>) -> Result<u8, (u8, String)> {
         let judges = self.judging.load()?;
         let ui = if self.quiet { Mode::Quiet } else { self.ui };
-        conduct(&Order { ui, ..order()? }, &judges, self.output.as_deref())
+        let order = Order { ui, ..order()? };
+        judges.expect(&order)?;
+        conduct(&order, &judges, self.output.as_deref())
     }
 }
 

@@ -1,5 +1,6 @@
 //! `loadgen sink`.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -8,12 +9,9 @@ use std::time::Duration;
 use clap::{ArgGroup, Args};
 
 use super::{PREFLIGHT_FAILED, RUNTIME_ERROR, USAGE};
-use crate::run::stop_on_signals;
-use crate::sink::{Listen, Mode, Script, ScriptDone, Sink, SinkOrder, Taken, Work};
-use crate::values::{parse_count, parse_duration};
-
-/// Kernel receive buffer where --buffer does not say, bytes.
-const BUFFER_BYTES_DEFAULT: u64 = 64_000_000;
+use crate::run::{raise_files_max, stop_on_signals};
+use crate::sink::{Listen, Mode, RECEIVE_BUFFER_BYTES, Script, ScriptDone, Sink, SinkOrder, TICK, Taken, Work};
+use crate::values::{parse_size, parse_wait};
 
 #[derive(Args)]
 #[command(group = ArgGroup::new("work").required(true))]
@@ -33,11 +31,11 @@ pub(super) struct SinkArguments {
     /// drop:0/5,drop:1/7-9,double:0/12,swap:0/20,corrupt:0/31 (FLOW/SEQUENCE), or @FILE with one item a line.
     #[arg(long, value_name = "SCRIPT")]
     script: Option<String>,
-    /// Sleep after a batch or a read that was not full.
-    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = parse_duration)]
-    tick: Duration,
-    /// Kernel receive buffer for datagrams in bytes, such as 4M; 64M unless given.
-    #[arg(long, value_name = "BYTES", value_parser = parse_count)]
+    /// Sleep after a batch or a read that was not full, 0s for none; 1ms unless given.
+    #[arg(long, value_name = "TIME", value_parser = parse_wait)]
+    tick: Option<Duration>,
+    /// Kernel receive buffer for datagrams in bytes, such as 4M or 4MiB; 64MiB unless given.
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     buffer: Option<u64>,
     /// How datagrams are received; recvmmsg unless given.
     #[arg(long, value_enum)]
@@ -51,14 +49,17 @@ pub(super) fn execute(command: &SinkArguments) -> Result<u8, (u8, String)> {
     let failed = |code, what: &'static str| move |error: std::io::Error| (code, format!("{what}: {error}"));
     let order = order(command).map_err(|error| (USAGE, error))?;
     let mode = order.mode;
+    raise_files_max();
     let stop = stop_on_signals().map_err(failed(RUNTIME_ERROR, "a signal handler"))?;
     let sink = Sink::bind(order).map_err(failed(PREFLIGHT_FAILED, "cannot receive"))?;
     let listen = sink.listen();
     let buffer = sink.receive_buffer_bytes().map_err(failed(RUNTIME_ERROR, "the receive buffer"))?;
     let buffer = buffer.map_or_else(String::new, |bytes| format!(", receive buffer {bytes} B"));
-    eprintln!("loadgen: listening on {listen}{buffer}");
+    // Nobody need listen to that.
+    let _ = writeln!(std::io::stderr(), "loadgen: listening on {listen}{buffer}");
     let taken = sink.run(&stop).map_err(failed(RUNTIME_ERROR, "receiving"))?;
-    println!("{}", if command.json { json(&taken, mode) } else { sentence(&taken, listen, mode) });
+    let text = if command.json { json(&taken, mode) } else { sentence(&taken, listen, mode) };
+    writeln!(std::io::stdout(), "{text}").map_err(failed(RUNTIME_ERROR, "cannot write the result"))?;
     Ok(0)
 }
 
@@ -85,9 +86,9 @@ fn order(command: &SinkArguments) -> Result<SinkOrder, String> {
     Ok(SinkOrder {
         listen,
         work,
-        tick: command.tick,
+        tick: command.tick.unwrap_or(TICK),
         mode: command.mode.unwrap_or_default(),
-        receive_buffer_bytes: command.buffer.unwrap_or(BUFFER_BYTES_DEFAULT) as usize,
+        receive_buffer_bytes: command.buffer.map_or(RECEIVE_BUFFER_BYTES, |bytes| bytes as usize),
     })
 }
 

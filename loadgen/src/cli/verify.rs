@@ -76,6 +76,7 @@ fn verification_text(report: &Report, found: &Verification, verdict: Verdict) ->
          at the end  {lost_at_end}\nduplicates  {}\nreordered   {reordered}{depth}\ncorrupted   {}\nunexpected  {}",
         found.duplicates, found.corrupted, found.unexpected
     );
+    text.extend(found.damage().map(|damage| format!("\ndamaged     {damage}")));
     for (name, latency) in [("received", &found.latency), ("synced", &found.latency_synced)] {
         text.extend(latency.iter().map(|latency| format!("\n{name:<11} {}", latency_text(latency))));
     }

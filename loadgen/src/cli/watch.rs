@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::check::Check;
-use crate::values::parse_duration;
+use crate::values::parse_wait;
 
 #[derive(Args, Clone)]
 pub(super) struct WatchOptions {
@@ -27,6 +27,6 @@ pub(super) struct WatchOptions {
 #[derive(Args, Clone, Copy)]
 pub(super) struct Drain {
     /// What has not come when nothing came for so long is lost.
-    #[arg(id = "drain", long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
+    #[arg(id = "drain", long, value_name = "TIME", default_value = "2s", value_parser = parse_wait)]
     pub(super) time: Duration,
 }

@@ -6,6 +6,7 @@ use super::{Report, Verdict};
 use crate::baseline::Change;
 use crate::figures::{Figure, figures};
 use crate::ledger::Place;
+use crate::verify::Verification;
 
 /// Figures that are told, if they were measured.
 const TOLD: [&Figure; 12] = figures([
@@ -58,6 +59,9 @@ pub fn summary(report: &Report, regressions: &[Change]) -> String {
         if let Some(value) = figure.value(&json) {
             let _ = writeln!(text, "  {:<30}{:>14}", figure.name, figure.show(Some(value)));
         }
+    }
+    if let Some(damage) = report.found.as_ref().and_then(Verification::damage) {
+        let _ = writeln!(text, "  {damage}");
     }
     let stolen_ms = report.change.host.stolen_ms;
     if stolen_ms as f64 > STOLEN_SHARE_TOLD * elapsed_seconds * 1e3 {

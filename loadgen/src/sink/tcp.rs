@@ -1,18 +1,21 @@
 //! Messages on streams: a thread for each connection, one at a time at the work.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 use logboom_syslog::Framer;
 use logboom_udp::DATAGRAM_BYTES_MAX;
 use logboom_udp::clock::thread_cpu;
 
-use super::{Pace, Take, Taken};
+use super::{LAST_READS_MAX, Pace, TICK, Take, Taken};
 
-/// Connections at a time; more are closed at once. Each takes a thread, and at most 128 KiB.
+/// Connections at a time; more are closed at once, as are those for which the process may have no file or no thread. Each takes
+/// both, and at most 128 KiB.
 pub const CONNECTIONS_MAX: usize = 1024;
 
 /// Bytes read at a time.
@@ -20,9 +23,6 @@ const READ_BYTES: usize = 64 << 10;
 
 /// A silent connection looks so often whether it is time to stop.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
-
-/// What is there when it is time to stop is read for so long, if the sender does not stop.
-const LAST_READS_MAX: Duration = Duration::from_secs(1);
 
 /// What the threads share.
 struct Shared<'a, T> {
@@ -43,6 +43,29 @@ impl<'a, T> Shared<'a, T> {
         self.taking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Reads a connection in a thread of its own; without one it is closed.
+    fn begin<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, stream: TcpStream)
+    where
+        T: Take,
+    {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        let reader = std::thread::Builder::new().spawn_scoped(scope, move || {
+            let outcome = read(&stream, self);
+            let mut taking = self.lock();
+            taking.taken.cpu += thread_cpu();
+            taking.taken.connections_broken += u64::from(outcome.is_err());
+            self.open.fetch_sub(1, Ordering::Relaxed);
+        });
+        let mut taking = self.lock();
+        match reader {
+            Ok(_) => taking.taken.connections += 1,
+            Err(_) => {
+                self.open.fetch_sub(1, Ordering::Relaxed);
+                taking.taken.connections_refused += 1;
+            }
+        }
+    }
+
     /// Read before what is there is read: what came before the end is found.
     fn is_over(&self) -> bool {
         self.pace.stop.load(Ordering::Relaxed) || self.lock().failure.is_some()
@@ -60,6 +83,7 @@ pub(super) fn receive<T: Take>(
     listener.set_nonblocking(true)?;
     let taking = Mutex::new(Taking { take, taken, failure: None });
     let shared = Shared { taking, open: AtomicUsize::new(0), pace };
+    let mut spare = spare_file();
     std::thread::scope(|scope| {
         loop {
             let is_over = shared.is_over();
@@ -67,23 +91,18 @@ pub(super) fn receive<T: Take>(
                 Ok(_) if shared.open.load(Ordering::Relaxed) == connections_max => {
                     shared.lock().taken.connections_refused += 1;
                 }
-                Ok((stream, _)) => {
-                    shared.lock().taken.connections += 1;
-                    shared.open.fetch_add(1, Ordering::Relaxed);
-                    let shared = &shared;
-                    scope.spawn(move || {
-                        let outcome = read(&stream, shared);
-                        let mut taking = shared.lock();
-                        taking.taken.cpu += thread_cpu();
-                        taking.taken.connections_broken += u64::from(outcome.is_err());
-                        shared.open.fetch_sub(1, Ordering::Relaxed);
-                    });
+                Ok((stream, _)) => shared.begin(scope, stream),
+                // It waits on (accept(2)), until there is a file with which it can be turned away.
+                Err(error) if is_out_of_files(&error) && spare.take().is_some() => {
+                    let is_refused = listener.accept().is_ok();
+                    shared.lock().taken.connections_refused += u64::from(is_refused);
+                    spare = spare_file();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if is_over {
                         break;
                     }
-                    std::thread::sleep(pace.tick);
+                    std::thread::sleep(pace.tick.max(TICK));
                 }
                 // The peer was gone before we came (accept(2)).
                 Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
@@ -98,6 +117,18 @@ pub(super) fn receive<T: Take>(
     });
     let Taking { take, failure, .. } = shared.taking.into_inner().unwrap_or_else(PoisonError::into_inner);
     failure.map_or(Ok(take), Err)
+}
+
+/// Given up when the process may open no more files, for a connection that is to be closed.
+fn spare_file() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+/// Of the process, or of the machine.
+fn is_out_of_files(error: &io::Error) -> bool {
+    const EMFILE: i32 = rustix::io::Errno::MFILE.raw_os_error();
+    const ENFILE: i32 = rustix::io::Errno::NFILE.raw_os_error();
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
 }
 
 /// Reads one connection to its end, or until it is time to stop and nothing more is there.
@@ -196,8 +227,6 @@ mod tests {
         let address = listener.local_addr().unwrap();
         (listener, move || TcpStream::connect(address).unwrap())
     }
-
-    const TICK: Duration = Duration::from_millis(1);
 
     #[test]
     fn what_is_there_when_it_is_time_to_stop_is_taken_in_either_framing() {

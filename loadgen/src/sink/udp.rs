@@ -4,12 +4,12 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use logboom_udp::clock::thread_cpu;
 use logboom_udp::{DATAGRAM_BYTES_MAX, ReceiveRing, ReceiveSocket, bind_group};
 
-use super::{Pace, Take, Taken};
+use super::{LAST_READS_MAX, Pace, Take, Taken};
 
 /// Datagrams in a batch.
 const BATCH: usize = 64;
@@ -60,28 +60,30 @@ impl Endpoint {
         self.socket.receive_buffer_bytes()
     }
 
-    /// Receives until `stop`, and then what is there.
+    /// Receives until `stop`, and then what is there, for [`LAST_READS_MAX`] if the senders do not stop.
     pub(super) fn receive<T: Take>(mut self, take: &mut T, taken: &mut Taken, pace: Pace<'_>) -> io::Result<()> {
-        let mut cpu_before = None;
+        let (mut cpu_before, mut over_since) = (None, None);
         loop {
-            let stopped = pace.stop.load(Ordering::Relaxed);
-            loop {
-                let batch = match &mut self.receiver {
-                    Receiver::One(socket, buffer) => take_singly(socket, buffer, take, taken, &mut cpu_before)?,
-                    Receiver::Many(ring) => {
-                        let batch = ring.receive(&self.socket)?;
-                        if batch > 0 {
-                            cpu_before.get_or_insert_with(thread_cpu);
-                            take_batch(ring, batch, take, taken)?;
-                        }
-                        batch
-                    }
-                };
-                if batch < BATCH {
-                    break;
-                }
+            // Read before what is there is read: what came before the end is found.
+            let is_over = pace.stop.load(Ordering::Relaxed);
+            if is_over && over_since.get_or_insert_with(Instant::now).elapsed() > LAST_READS_MAX {
+                break;
             }
-            if stopped {
+            let batch = match &mut self.receiver {
+                Receiver::One(socket, buffer) => take_singly(socket, buffer, take, taken, &mut cpu_before)?,
+                Receiver::Many(ring) => {
+                    let batch = ring.receive(&self.socket)?;
+                    if batch > 0 {
+                        cpu_before.get_or_insert_with(thread_cpu);
+                        take_batch(ring, batch, take, taken)?;
+                    }
+                    batch
+                }
+            };
+            if batch == BATCH {
+                continue;
+            }
+            if is_over {
                 break;
             }
             std::thread::sleep(pace.tick);
@@ -134,4 +136,52 @@ fn take_singly<T: Take>(
         take.end_batch()?;
     }
     Ok(batch)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    /// A full batch lies in the socket again whenever one is taken.
+    struct Overload {
+        sender: UdpSocket,
+        since: Instant,
+    }
+
+    impl Overload {
+        fn refill(&self) {
+            (0..2 * BATCH).for_each(|_| drop(self.sender.send(b"again")));
+        }
+    }
+
+    impl Take for Overload {
+        fn take(&mut self, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn end_batch(&mut self) -> io::Result<()> {
+            self.refill();
+            if self.since.elapsed() < 10 * LAST_READS_MAX { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
+        }
+
+        fn finish(self, _: &mut Taken) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn senders_that_do_not_stop_keep_no_sink_from_ending() {
+        for mode in [Mode::Recv, Mode::Recvmmsg] {
+            let endpoint = Endpoint::bind("127.0.0.1:0".parse().unwrap(), mode, 1 << 20).unwrap();
+            let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+            sender.connect(endpoint.address()).unwrap();
+            let mut overload = Overload { sender, since: Instant::now() };
+            overload.refill();
+            let (stop, mut taken) = (AtomicBool::new(true), Taken::default());
+            endpoint.receive(&mut overload, &mut taken, Pace { tick: Duration::ZERO, stop: &stop }).unwrap();
+            assert!(taken.messages > 2 * BATCH as u64, "{mode:?}: {}", taken.messages);
+        }
+    }
 }

@@ -33,9 +33,10 @@ impl Distribution {
         self.histogram.len()
     }
 
-    /// The least value that so many percent of all do not exceed; 0 when there is none.
-    pub(super) fn percentile(&self, percent: f64) -> u64 {
-        self.histogram.value_at_quantile(percent / 100.0).max(self.min).min(self.max)
+    /// The least value that this share of all do not exceed; 0 when there is none. Not by percent: 99.9 / 100 is more than 0.999,
+    /// and with it one value too far.
+    pub(super) fn quantile(&self, quantile: f64) -> u64 {
+        self.histogram.value_at_quantile(quantile).max(self.min).min(self.max)
     }
 
     /// The greatest value; 0 when there is none.
@@ -56,12 +57,12 @@ impl Distribution {
             return points;
         }
         for step in 0..CURVE_POINTS_MAX as i32 - 1 {
-            let percent = 100.0 - 100.0 * 0.5f64.powf(f64::from(step) / 2.0);
-            let value = self.percentile(percent);
+            let beyond = 0.5f64.powf(f64::from(step) / 2.0);
+            let value = self.quantile(1.0 - beyond);
             if value == self.max {
                 break;
             }
-            points.push((percent, value));
+            points.push((100.0 - 100.0 * beyond, value));
         }
         points.push((100.0, self.max));
         points
@@ -79,12 +80,20 @@ mod tests {
     fn percentiles_are_right_to_three_digits_and_count_sum_and_maximum_exactly() {
         let mut distribution = Distribution::new(1_000, 3_600_000_000_000);
         (1..=1_000_000u64).for_each(|value| distribution.record(value * 1_000));
-        for (percent, expected) in [(50.0, 500_000_000.0), (99.0, 990_000_000.0), (99.9, 999_000_000.0)] {
-            let found = distribution.percentile(percent) as f64;
-            assert!((found / expected - 1.0).abs() <= 1e-3, "{percent}: {found}");
+        for (quantile, expected) in [(0.5, 500_000_000.0), (0.99, 990_000_000.0), (0.999, 999_000_000.0)] {
+            let found = distribution.quantile(quantile) as f64;
+            assert!((found / expected - 1.0).abs() <= 1e-3, "{quantile}: {found}");
         }
         assert_eq!((distribution.count(), distribution.max()), (1_000_000, 1_000_000_000));
         assert_eq!(distribution.mean(), 500_000_500.0);
+    }
+
+    #[test]
+    fn of_a_thousand_values_the_last_is_beyond_999() {
+        let mut distribution = Distribution::new(1, 1_000_000);
+        (0..999).for_each(|_| distribution.record(1));
+        distribution.record(1_000);
+        assert_eq!([0.999, 0.9991].map(|quantile| distribution.quantile(quantile)), [1, 1_000]);
     }
 
     #[test]
@@ -92,8 +101,8 @@ mod tests {
         let mut distribution = Distribution::new(1_000, 1_000_000);
         [0, u64::MAX].into_iter().for_each(|value| distribution.record(value));
         assert_eq!((distribution.count(), distribution.max()), (2, u64::MAX));
-        assert!(distribution.percentile(50.0) < 1_000);
-        assert_eq!(distribution.percentile(0.0), 0);
+        assert!(distribution.quantile(0.5) < 1_000);
+        assert_eq!(distribution.quantile(0.0), 0);
     }
 
     #[test]

@@ -58,8 +58,8 @@ impl LossRunCount {
     pub(super) fn figures(self) -> LossRuns {
         LossRuns {
             count: self.lengths.count(),
-            p50: self.lengths.percentile(50.0),
-            p99: self.lengths.percentile(99.0),
+            p50: self.lengths.quantile(0.5),
+            p99: self.lengths.quantile(0.99),
             max: self.lengths.max(),
             histogram: self.histogram,
         }
@@ -81,7 +81,7 @@ pub struct ReorderDepth {
 
 impl ReorderDepth {
     pub(super) fn of(depths: &Distribution) -> Self {
-        Self { p50: depths.percentile(50.0), p99: depths.percentile(99.0), max: depths.max() }
+        Self { p50: depths.quantile(0.5), p99: depths.quantile(0.99), max: depths.max() }
     }
 }
 
@@ -134,17 +134,17 @@ impl Delays {
     /// The figures of `stored` messages; `None` when no time of them is known.
     pub(super) fn figures(&self, stored: u64) -> Option<Latency> {
         let ms = |ns: u64| ns as f64 / 1e6;
-        let at = |percent| ms(self.delays.percentile(percent));
+        let at = |quantile| ms(self.delays.quantile(quantile));
         let samples = self.delays.count();
         (samples > 0).then(|| Latency {
             samples,
             unsampled: stored.saturating_sub(samples),
             negative: self.negative,
             mean: self.delays.mean() / 1e6,
-            p50: at(50.0),
-            p90: at(90.0),
-            p99: at(99.0),
-            p999: at(99.9),
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p999: at(0.999),
             max: ms(self.delays.max()),
             curve: self.delays.curve().into_iter().map(|(percent, ns)| (percent, ms(ns))).collect(),
         })

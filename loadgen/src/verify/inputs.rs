@@ -7,8 +7,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use logboom_segment::{
-    BlockRef, Decoder, Direction, FormatError, Merge, Message, RunId, Segment, SegmentFile, SegmentName, list_segments,
-    read_block,
+    BlockRef, Decoder, Direction, FileState, FormatError, Merge, Message, RunId, Segment, SegmentFile, SegmentName,
+    list_segments, read_block,
 };
 
 use super::VerifyError;
@@ -19,12 +19,15 @@ use super::tracker::Tracker;
 /// What a zstd frame begins with (RFC 8878 section 3.1.1), and text does not.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 
+/// Blocks whose last message came so long before the run are of others, and passed over: clocks do not differ by more.
+const OLDER_NS_MAX: u64 = 24 * 3600 * 1_000_000_000;
+
 /// Looks at every message in data directories, segment files, text files, zstd files of text, and `-` for standard input.
 ///
 /// # Errors
 /// [`VerifyError`].
 pub fn examine_paths(paths: &[PathBuf], tracker: &mut Tracker) -> Result<(), VerifyError> {
-    let mut segments = Segments::new()?;
+    let mut segments = Segments::since(tracker.start_ns().saturating_sub(OLDER_NS_MAX))?;
     for path in paths {
         let refused = |error| VerifyError::Path { path: path.clone(), error };
         if path == Path::new("-") {
@@ -38,10 +41,12 @@ pub fn examine_paths(paths: &[PathBuf], tracker: &mut Tracker) -> Result<(), Ver
             }
         }
     }
-    segments.read_each(|message| {
+    let damaged = segments.read_each(|message| {
         tracker.examine(message.payload, Some(message.received_ns));
         true
-    })
+    })?;
+    tracker.note_damaged(damaged);
+    Ok(())
 }
 
 /// Lines, plain or in zstd frames.
@@ -58,13 +63,16 @@ pub(crate) struct Segments {
     decoder: Decoder,
     files: Files,
     blocks: Vec<BlockRef>,
+    since_ns: u64,
+    /// Ranges found damaged so far.
+    damaged: u64,
 }
 
 impl Segments {
-    /// None yet.
-    pub(crate) fn new() -> Result<Self, VerifyError> {
+    /// None yet. Blocks with nothing received at `since_ns` or later, ns since the Unix epoch, will be passed over.
+    pub(crate) fn since(since_ns: u64) -> Result<Self, VerifyError> {
         let decoder = Decoder::new().map_err(VerifyError::Memory)?;
-        Ok(Self { decoder, files: Files::new(), blocks: Vec::new() })
+        Ok(Self { decoder, files: Files::new(), blocks: Vec::new(), since_ns, damaged: 0 })
     }
 
     /// Adds the segments of a directory. Those that vanish meanwhile are passed over: retention may run.
@@ -119,22 +127,34 @@ impl Segments {
         file: File,
         segment: &Segment,
     ) -> Result<(), VerifyError> {
+        let blocks = || segment.blocks.iter().filter(|entry| entry.received_max_ns >= self.since_ns);
+        if blocks().next().is_none() && !segment.blocks.is_empty() {
+            return Ok(());
+        }
+        // What a file that still grows ends with may be a block being written.
+        let is_torn = segment.tail_bytes > 0 && is_complete(&path);
+        self.damaged += segment.damage.len() as u64 + u64::from(is_torn);
         let kept = self.files.keep(path.clone(), found, file);
         let number = kept.map_err(|error| VerifyError::Path { path, error })?;
-        self.blocks.extend(segment.blocks.iter().map(|entry| BlockRef { segment: number, entry: *entry }));
+        self.blocks.extend(blocks().map(|entry| BlockRef { segment: number, entry: *entry }));
         Ok(())
     }
 
-    /// Has `read` look at each message, while it wants more.
-    pub(crate) fn read_each(self, mut read: impl FnMut(&Message<'_>) -> bool) -> Result<(), VerifyError> {
-        let Self { mut decoder, mut files, blocks } = self;
+    /// Has `read` look at each message, while it wants more. How many ranges and blocks are damaged: these are passed over.
+    pub(crate) fn read_each(self, mut read: impl FnMut(&Message<'_>) -> bool) -> Result<u64, VerifyError> {
+        let Self { mut decoder, mut files, blocks, mut damaged, .. } = self;
         let (mut bytes, mut failure) = (Vec::new(), None);
         let mut merge = Merge::new(blocks, Direction::Forward, |block: &BlockRef, rows| {
             let read = files.open(block.segment).map_err(FormatError::from);
             let read = read.and_then(|file| read_block(file, &block.entry, &mut bytes));
-            let decoded = read.and_then(|()| decoder.decode(&bytes, rows));
-            let path = || files.path(block.segment).to_owned();
-            decoded.map_err(|error| failure = Some(VerifyError::Segment { path: path(), error })).ok()
+            match read.and_then(|()| decoder.decode(&bytes, rows)) {
+                Ok(listeners) => return Some(listeners),
+                Err(error @ (FormatError::Io(_) | FormatError::Version { .. })) => {
+                    failure = Some(VerifyError::Segment { path: files.path(block.segment).to_owned(), error });
+                }
+                Err(_) => damaged += 1,
+            }
+            None
         });
         while let Some((message, _)) = merge.next_message() {
             if !read(&message) {
@@ -142,8 +162,14 @@ impl Segments {
             }
         }
         drop(merge);
-        failure.map_or(Ok(()), Err)
+        failure.map_or(Ok(damaged), Err)
     }
+}
+
+/// Whether a file is a segment that is written no more, as its name says.
+fn is_complete(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).and_then(SegmentName::parse_file_name);
+    matches!(name, Some((_, FileState::Sealed)))
 }
 
 /// The run that wrote a segment, as its name says.

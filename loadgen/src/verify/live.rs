@@ -4,8 +4,8 @@
 use std::io::{self, BufRead, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::published::Published;
 use super::tracker::Tracker;
-use super::watch::Watch;
 
 /// Longest message, bytes: what a collector's `max_message` can be.
 const LIVE_MESSAGE_BYTES_MAX: u64 = 1 << 20;
@@ -16,7 +16,7 @@ const HEAD_BYTES_MAX: u64 = 256;
 /// Messages whose sync is waited for, at most: 64 MiB. The sync of more is not looked for.
 const UNSYNCED_MAX: usize = 4 << 20;
 
-/// Messages between two looks of a [`Watch`].
+/// Messages between two updates of a [`Published`].
 const MESSAGES_A_LOOK: u64 = 256;
 
 /// Why a stream cannot be read on.
@@ -90,6 +90,8 @@ pub struct LiveReader<R> {
     message: Vec<u8>,
     /// Messages not known to be synced: when received, and when due.
     unsynced: Vec<(u64, u64)>,
+    /// The earliest of the times received among them: most syncs come to none, and need not look at all.
+    unsynced_since_ns: u64,
     unsynced_max: usize,
 }
 
@@ -102,22 +104,23 @@ impl<R: BufRead> LiveReader<R> {
             head: Vec::new(),
             message: Vec::new(),
             unsynced: Vec::new(),
+            unsynced_since_ns: u64::MAX,
             unsynced_max: UNSYNCED_MAX,
         }
     }
 
     /// Reads to the end of the stream, or until `stop`, which is looked at after each record: a collector sends one at least
-    /// every second. `watch` sees how far it is after every sync and every few messages.
+    /// every second. `published` sees how far it is after every sync and every few messages.
     ///
     /// # Errors
     /// [`LiveError`]; what was read before is in the books.
-    pub fn read(&mut self, tracker: &mut Tracker, watch: &Watch, stop: &AtomicBool) -> Result<(), LiveError> {
+    pub fn read(&mut self, tracker: &mut Tracker, published: &Published, stop: &AtomicBool) -> Result<(), LiveError> {
         let mut done = Ok(());
         while !stop.load(Ordering::Relaxed) {
-            watch.tell_start(tracker);
+            published.tell_start(tracker);
             match self.read_record(tracker) {
                 Ok(Some(Record::Message)) if !self.records.is_multiple_of(MESSAGES_A_LOOK) => {}
-                Ok(Some(_)) => watch.publish(tracker),
+                Ok(Some(_)) => published.publish(tracker),
                 Ok(None) => break,
                 Err(error) => {
                     done = Err(error);
@@ -125,7 +128,7 @@ impl<R: BufRead> LiveReader<R> {
                 }
             }
         }
-        watch.publish(tracker);
+        published.publish(tracker);
         done
     }
 
@@ -169,21 +172,34 @@ impl<R: BufRead> LiveReader<R> {
                     && self.unsynced.len() < self.unsynced_max
                 {
                     self.unsynced.push((received_ns, tag.send_ns));
+                    self.unsynced_since_ns = self.unsynced_since_ns.min(received_ns);
                 }
                 Ok(Some(Record::Message))
             }
             Head::Synced { through_ns, at_ns } => {
-                // Not a queue: receivers stream side by side, so that times go back and forth a little.
-                self.unsynced.retain(|(received_ns, send_ns)| {
-                    let is_synced = *received_ns < through_ns;
-                    if is_synced {
-                        tracker.note_synced(*send_ns, at_ns);
-                    }
-                    !is_synced
-                });
+                if through_ns > self.unsynced_since_ns {
+                    self.note_synced(tracker, through_ns, at_ns);
+                }
                 Ok(Some(Record::Synced))
             }
         }
+    }
+}
+
+impl<R> LiveReader<R> {
+    fn note_synced(&mut self, tracker: &mut Tracker, through_ns: u64, at_ns: u64) {
+        let mut since_ns = u64::MAX;
+        // Not a queue: receivers stream side by side, so that times go back and forth a little.
+        self.unsynced.retain(|(received_ns, send_ns)| {
+            let is_synced = *received_ns < through_ns;
+            if is_synced {
+                tracker.note_synced(*send_ns, at_ns);
+            } else {
+                since_ns = since_ns.min(*received_ns);
+            }
+            !is_synced
+        });
+        self.unsynced_since_ns = since_ns;
     }
 }
 
@@ -231,9 +247,9 @@ mod tests {
             b"s 6000000 x 52000000\n".to_vec(),
             record(6, "", &message(4)),
         ];
-        let (mut tracker, watch) = (tracker(), Watch::default());
-        LiveReader::new(&records.concat()[..]).read(&mut tracker, &watch, &RUNNING).unwrap();
-        assert_eq!(watch.progress(), tracker.progress());
+        let (mut tracker, published) = (tracker(), Published::default());
+        LiveReader::new(&records.concat()[..]).read(&mut tracker, &published, &RUNNING).unwrap();
+        assert_eq!(published.progress(), tracker.progress());
         let found = tracker.finish(&[5]);
         assert_eq!((found.stored, found.duplicates, found.examined), (4, 1, 6));
         let (received, synced) = (found.latency.unwrap(), found.latency_synced.unwrap());
@@ -249,7 +265,7 @@ mod tests {
         let input = [&records[..], b"s 2000000 3000000\n"].concat();
         let mut tracker = tracker();
         let mut reader = LiveReader { unsynced_max: 3, ..LiveReader::new(&input[..]) };
-        reader.read(&mut tracker, &Watch::default(), &RUNNING).unwrap();
+        reader.read(&mut tracker, &Published::default(), &RUNNING).unwrap();
         let synced = tracker.finish(&[5]).latency_synced.unwrap();
         assert_eq!((synced.samples, synced.unsampled), (3, 2));
     }
@@ -272,10 +288,10 @@ mod tests {
             ("s 1 ", "the stream ended within record 1"),
         ] {
             let input = [&good[..], bad.as_bytes()].concat();
-            let (mut tracker, watch) = (tracker(), Watch::default());
-            let error = LiveReader::new(&input[..]).read(&mut tracker, &watch, &RUNNING).unwrap_err().to_string();
+            let (mut tracker, published) = (tracker(), Published::default());
+            let error = LiveReader::new(&input[..]).read(&mut tracker, &published, &RUNNING).unwrap_err().to_string();
             assert!(error.starts_with(told), "{bad:?}: {error}");
-            assert_eq!(watch.progress().stored, 1, "{bad:?}");
+            assert_eq!(published.progress().stored, 1, "{bad:?}");
         }
     }
 
@@ -294,13 +310,13 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200), cut in 0usize..200) {
-            let _ = LiveReader::new(&bytes[..]).read(&mut tracker(), &Watch::default(), &RUNNING);
+            let _ = LiveReader::new(&bytes[..]).read(&mut tracker(), &Published::default(), &RUNNING);
             // Cut anywhere, a good stream ends well only between two records.
             let stream = [record(1, "", &message(0)), b"s 1 2\n".to_vec(), record(1, "a ", b"")].concat();
             let cut = cut.min(stream.len());
             let first = stream.len() - b"s 1 2\nm 1000000 a 0\n\n".len();
             let between = [0, first, first + 6, stream.len()].contains(&cut);
-            let read = LiveReader::new(&stream[..cut]).read(&mut tracker(), &Watch::default(), &RUNNING);
+            let read = LiveReader::new(&stream[..cut]).read(&mut tracker(), &Published::default(), &RUNNING);
             prop_assert_eq!(read.is_ok(), between, "{:?}", read);
         }
     }

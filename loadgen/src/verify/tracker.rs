@@ -27,6 +27,8 @@ pub struct Tracker {
     progress: Progress,
     wrapped: u64,
     depths: Distribution,
+    damaged_blocks: u64,
+    absent: Option<String>,
     start_ns: Option<u64>,
     by_second: Vec<u64>,
     received: Delays,
@@ -48,7 +50,8 @@ pub struct Progress {
     pub reordered: u64,
     /// Messages with numbers that were never sent.
     pub unexpected: u64,
-    /// Numbers not found unchanged although a later one of their flow was: lost, if they do not come yet.
+    /// Numbers not found although a later one of their flow was: lost, if they do not come yet. At least so many, where some
+    /// were found changed.
     pub missing: u64,
 }
 
@@ -63,6 +66,8 @@ impl Tracker {
             progress: Progress::default(),
             wrapped: 0,
             depths: Distribution::new(1, SEQUENCE_MAX),
+            damaged_blocks: 0,
+            absent: None,
             start_ns: None,
             by_second: Vec::new(),
             received: Delays::new(),
@@ -74,6 +79,21 @@ impl Tracker {
     /// that, and only once.
     pub fn begin_at(&mut self, start_ns: u64) {
         self.start_ns.get_or_insert(start_ns);
+    }
+
+    /// When the run started, ns since the Unix epoch; 0 while that is not known.
+    pub(super) fn start_ns(&self) -> u64 {
+        self.start_ns.unwrap_or(0)
+    }
+
+    /// Notes that there were so many blocks, or ranges that may have been blocks, that cannot be read.
+    pub(super) fn note_damaged(&mut self, blocks: u64) {
+        self.damaged_blocks += blocks;
+    }
+
+    /// Notes that there was nothing to look at, in words.
+    pub(crate) fn note_absent(&mut self, absent: String) {
+        self.absent = Some(absent);
     }
 
     /// Looks at a message, received at `received_ns` if that is known (ns since the Unix epoch). Its tag, if it is the first
@@ -161,7 +181,9 @@ impl Tracker {
     /// How far it is; takes no time.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        Progress { missing: self.intact.reached_in_all() - self.progress.stored, ..self.progress }
+        let Progress { stored, corrupted, .. } = self.progress;
+        let missing = (self.intact.reached_in_all() - stored).saturating_sub(corrupted);
+        Progress { missing, ..self.progress }
     }
 
     /// For each flow one more than the highest number found unchanged: with these, [`Tracker::finish`] tells what is missing
@@ -207,6 +229,8 @@ impl Tracker {
             corrupted: corrupted - changed_beyond,
             unexpected: unexpected + intact_beyond + changed_beyond,
             examined,
+            damaged_blocks: self.damaged_blocks,
+            absent: self.absent.clone(),
             stored_by_second: self.by_second.clone(),
             latency: self.received.figures(stored),
             latency_synced: self.synced.figures(stored),

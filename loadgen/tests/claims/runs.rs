@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::process::{Command, Stdio};
@@ -43,6 +44,32 @@ fn a_receiver_of_our_own_finds_everything_and_its_latency() {
         assert_eq!(places.iter().map(|place| place["messages"].as_u64().unwrap()).sum::<u64>(), 1500);
         assert!(report["command"].as_array().unwrap().iter().any(|word| word == "--check"));
     }
+}
+
+/// The names in the first column of the tables of a section, of which `heading` begins the title.
+fn documented(heading: &str) -> BTreeSet<&'static str> {
+    let manual = include_str!("../../../docs/loadgen.md");
+    let (_, rest) = manual.split_once(&format!("\n## {heading}")).unwrap();
+    let (section, _) = rest.split_once("\n## ").unwrap();
+    let cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" |")).map(|(cell, _)| cell);
+    let names = cells.flat_map(|cell| cell.split('`').step_by(2));
+    names
+        .filter(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+        .collect()
+}
+
+#[test]
+fn every_field_of_a_report_is_documented_and_every_documented_one_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run.json");
+    let target = format!("udp://127.0.0.1:{}", free_port("udp"));
+    let arguments = ["--rate", "1k", "--count", "100", "--check", "sink", "--ui", "quiet", "-o", run.to_str().unwrap()];
+    loadgen(&[&["run", &target], &arguments[..]].concat());
+    let report = read_report(&run);
+    let fields: BTreeSet<_> =
+        report.as_object().unwrap().keys().map(String::as_str).filter(|field| *field != "schema").collect();
+    let told: BTreeSet<_> = documented("`run.json`").union(&documented("`verify`")).copied().collect();
+    assert_eq!(fields, told);
 }
 
 #[test]
@@ -116,6 +143,24 @@ fn thresholds_decide_and_stand_in_the_report() {
 }
 
 #[test]
+fn a_check_of_files_that_are_not_there_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run.json");
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (target, check) =
+        (format!("udp://{}", receiver.local_addr().unwrap()), format!("files:{}/*.log", directory.path().display()));
+    let arguments =
+        ["--rate", "1k", "--count", "100", "--check", &check, "--drain", "0s", "-q", "-o", run.to_str().unwrap()];
+    let output = loadgen(&[&["run", &target], &arguments[..]].concat());
+    let report = read_report(&run);
+    let told = "no file is called ";
+    assert!(report["ledger"]["sentence"].as_str().unwrap().contains(told), "{report:#}");
+    if output.status.code() != Some(4) {
+        assert!(output.status.code() == Some(99) && report["reason"].as_str().unwrap().contains(told), "{report:#}");
+    }
+}
+
+#[test]
 fn a_run_that_became_worse_than_its_baseline_fails() {
     let directory = tempfile::tempdir().unwrap();
     let (old, new) = (directory.path().join("old.json"), directory.path().join("new.json"));
@@ -133,6 +178,11 @@ fn a_run_that_became_worse_than_its_baseline_fails() {
         assert_eq!(output.status.code(), Some(99), "{output:?}");
         assert!(text(&output.stdout).contains("worse    sender_cpu_ns_per_message"), "{output:?}");
     }
+    // Another plan is refused before it is sent.
+    let unsent = directory.path().join("unsent.json");
+    let output = loadgen(&[&arguments[..], &[unsent.to_str().unwrap()], &baseline, &["--flows", "2"]].concat());
+    let told = text(&output.stderr);
+    assert!(output.status.code() == Some(2) && told.contains("flows is 2 and was 1") && !unsent.exists(), "{told}");
 }
 
 #[test]

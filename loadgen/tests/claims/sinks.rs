@@ -1,4 +1,4 @@
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use loadgen::sink::{Listen, Mode, Sink, SinkOrder, Work};
 use loadgen::tag::{RunTag, Tag, blank, fill};
-use loadgen::verify::{Tracker, Verification, Watch};
+use loadgen::verify::{Published, Tracker, Verification};
 use serde_json::{Value, json};
 
 use super::support::{loadgen, pass_though_late, verify};
@@ -21,7 +21,17 @@ struct RunningSink {
 
 impl RunningSink {
     fn start(arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+        Self::begin(Command::new(env!("CARGO_BIN_EXE_loadgen")), arguments)
+    }
+
+    /// One whose open files `ulimit` limits.
+    fn limited(ulimit: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit {ulimit}; exec \"$@\""), "sh", env!("CARGO_BIN_EXE_loadgen")]);
+        Self::begin(command, arguments)
+    }
+
+    fn begin(mut command: Command, arguments: &[&str]) -> Self {
         command.arg("sink").args(arguments).arg("--json").stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
@@ -129,6 +139,26 @@ fn every_way_to_receive_and_to_write_loses_nothing() {
     }
 }
 
+#[test]
+fn a_sink_takes_as_many_connections_as_it_may_have_files_and_closes_the_others() {
+    const CONNECTIONS: u64 = 40;
+    for (ulimit, is_enough) in [("-Sn 24", true), ("-n 24", false)] {
+        let sink = RunningSink::limited(ulimit, &["tcp://127.0.0.1:0", "--discard"]);
+        let address = sink.url.strip_prefix("tcp://").unwrap();
+        let connect = || TcpStream::connect(address).unwrap();
+        let mut streams: Vec<_> = (0..CONNECTIONS).map(|_| connect()).collect();
+        if !is_enough {
+            let last = streams.last_mut().unwrap();
+            last.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+            assert_eq!(last.read(&mut [0]).unwrap_or(1), 0, "it was to be closed");
+        }
+        let did = sink.stop();
+        let [taken, refused] = figures(&did, &["connections", "connections_refused"])[..] else { unreachable!() };
+        assert_eq!((taken + refused, refused == 0), (CONNECTIONS, is_enough), "{ulimit}: {did:#}");
+        assert!(taken > 0, "{did:#}");
+    }
+}
+
 fn tagged(sequence: u64, send_ns: u64) -> Vec<u8> {
     let mut message = [&blank(RunTag::new(7))[..], b"text"].concat();
     fill(&mut message, Tag { flow: 0, sequence, send_ns });
@@ -139,8 +169,8 @@ fn tagged(sequence: u64, send_ns: u64) -> Vec<u8> {
 fn verified(listen: Listen, send: impl FnOnce(SocketAddr, &[Vec<u8>])) -> Verification {
     const DUE_NS: u64 = 3_600_000_000_000;
     let tracker = Box::new(Tracker::new(RunTag::new(7), 1, 5));
-    let watch = Arc::new(Watch::default());
-    let work = Work::Verify(tracker, Arc::clone(&watch));
+    let published = Arc::new(Published::default());
+    let work = Work::Verify(tracker, Arc::clone(&published));
     let tick = Duration::from_millis(1);
     let order = SinkOrder { listen, work, tick, mode: Mode::default(), receive_buffer_bytes: 1 << 20 };
     let sink = Sink::bind(order).unwrap();
@@ -148,17 +178,17 @@ fn verified(listen: Listen, send: impl FnOnce(SocketAddr, &[Vec<u8>])) -> Verifi
     let stop = AtomicBool::new(false);
     let taken = std::thread::scope(|scope| {
         let sink = scope.spawn(|| sink.run(&stop));
-        watch.begin_at(DUE_NS - 2_000_000_000);
+        published.begin_at(DUE_NS - 2_000_000_000);
         send(address, &[tagged(0, 0), tagged(2, 0), tagged(1, DUE_NS)]);
         let limit = Instant::now() + Duration::from_secs(30);
-        while watch.progress().stored < 3 && Instant::now() < limit {
+        while published.progress().stored < 3 && Instant::now() < limit {
             std::thread::yield_now();
         }
         stop.store(true, Ordering::Relaxed);
         sink.join().unwrap().unwrap()
     });
     let tracker = taken.tracker.unwrap();
-    assert_eq!(watch.progress(), tracker.progress());
+    assert_eq!(published.progress(), tracker.progress());
     tracker.finish(&[4])
 }
 
@@ -198,6 +228,7 @@ fn a_sink_that_cannot_be_is_told_with_its_reason() {
         (&["127.0.0.1:0", "--discard"], 2, "write it as udp://127.0.0.1:5514"),
         (&["tls://127.0.0.1:0", "--discard"], 2, "write it as udp://127.0.0.1:5514"),
         (&["tcp://127.0.0.1:0", "--discard", "--mode", "recv"], 2, "--mode and --buffer are for udp://"),
+        (&["udp://127.0.0.1:0", "--discard", "--buffer", "64MB"], 2, "write a size in bytes"),
         (&["udp://127.0.0.1:0", "--text", "x", "--script", "lose:0/1"], 2, "--script `lose:0/1`: write it as drop:"),
         (&["udp://127.0.0.1:0", "--text", "x", "--script", "@/nonexistent"], 2, "--script cannot read /nonexistent"),
         (&["udp://127.0.0.1:0", "--text", "/nonexistent/x"], 3, "cannot receive: No such file"),

@@ -33,7 +33,7 @@ fn block(messages: &[Vec<u8>], delay_ns: u64, sequence: u64) -> Vec<u8> {
     for payload in messages {
         let message = Message {
             payload,
-            received_ns: send_ns(payload) + delay_ns,
+            received_ns: send_ns(payload).wrapping_add(delay_ns),
             source: Source { address: None, port: 0, listener: 0 },
             pri: PRI_NONE,
             flags: Flags::NONE,
@@ -125,6 +125,39 @@ fn segments_are_read_as_files_and_as_a_directory_and_tell_how_long_messages_took
         told.contains("; runs 1, lengths p50 1 p99 1 max 1") && told.contains("received    after ms: p50 5.000"),
         "{told}"
     );
+}
+
+#[test]
+fn blocks_of_a_day_before_the_run_are_passed_over() {
+    const HOUR_NS: u64 = 3_600_000_000_000;
+    for (hours, found) in [(23, 200), (25, 0)] {
+        let directory = tempfile::tempdir().unwrap();
+        let (run, messages) = delivered(directory.path(), 200);
+        let data = data_directory(directory.path(), &messages, (hours * HOUR_NS).wrapping_neg());
+        let figures = [("stored", found), ("examined", found), ("damaged_blocks", 0), ("lost", 200 - found)];
+        assert_figures(&verify(&run, &data), figures, if found == 200 { 0 } else { 99 });
+    }
+}
+
+#[test]
+fn a_damaged_block_is_passed_over_and_told_beside_the_figures() {
+    let directory = tempfile::tempdir().unwrap();
+    let (run, messages) = delivered(directory.path(), 200);
+    let data = data_directory(directory.path(), &messages[..100], 0);
+    let (first, segment) = (std::fs::read(data.join(SEGMENT)).unwrap(), data.join(SEGMENT.trim_end_matches(".open")));
+    std::fs::remove_file(data.join(SEGMENT)).unwrap();
+    let mut second = block(&messages[100..], 0, 1);
+    let middle = second.len() / 2;
+    second[middle] ^= 1;
+    for bytes in [[&first[..], &second].concat(), [&second[..], &first].concat()] {
+        std::fs::write(&segment, bytes).unwrap();
+        for path in [&data, &segment] {
+            let figures = [("stored", 100), ("lost", 100), ("damaged_blocks", 1), ("corrupted", 0)];
+            assert_figures(&verify(&run, path), figures, 99);
+        }
+    }
+    let output = loadgen(&["verify", "--run", run.to_str().unwrap(), data.to_str().unwrap()]);
+    assert!(text(&output.stdout).contains("\ndamaged     1 blocks cannot be read"), "{output:?}");
 }
 
 #[test]

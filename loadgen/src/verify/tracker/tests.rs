@@ -56,9 +56,9 @@ fn tracked(copies: &[Copy], flows: u32, messages_max: u64) -> Tracker {
     tracker
 }
 
-/// The least of `sorted` that so many percent do not exceed.
-fn percentile(sorted: &[u64], percent: f64) -> u64 {
-    let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
+/// The least of `sorted` that so many of a thousand do not exceed.
+fn permille(sorted: &[u64], permille: usize) -> u64 {
+    let rank = (permille * sorted.len()).div_ceil(1_000);
     sorted.get(rank.max(1) - 1).copied().unwrap_or(0)
 }
 
@@ -91,13 +91,15 @@ fn model(copies: &[Copy], sent_by_flow: &[u64]) -> Verification {
         duplicates: (read.len() - found.len()) as u64,
         reordered: depths.len() as u64,
         reorder_depth: ReorderDepth {
-            p50: percentile(&depths, 50.0),
-            p99: percentile(&depths, 99.0),
+            p50: permille(&depths, 500),
+            p99: permille(&depths, 990),
             max: depths.last().copied().unwrap_or(0),
         },
         corrupted: found.difference(&intact).filter(|number| was_sent(number)).count() as u64 + count(Kind::Unreadable),
         unexpected: found.iter().filter(|number| !was_sent(number)).count() as u64,
         examined: copies.len() as u64,
+        damaged_blocks: 0,
+        absent: None,
         stored_by_second,
         latency: None,
         latency_synced: None,
@@ -140,7 +142,7 @@ fn loss_runs(found: &BTreeSet<(u32, u64)>, sent_by_flow: &[u64]) -> (LossRuns, u
         let of_row: Vec<u64> = runs.iter().filter(|run| (from..2 * from).contains(run)).copied().collect();
         RunLengths { from, to: 2 * from - 1, runs: of_row.len() as u64, messages: of_row.iter().sum() }
     });
-    let (count, p50, p99) = (runs.len() as u64, percentile(&runs, 50.0), percentile(&runs, 99.0));
+    let (count, p50, p99) = (runs.len() as u64, permille(&runs, 500), permille(&runs, 990));
     (LossRuns { count, p50, p99, max, histogram: rows.collect() }, lost_at_end)
 }
 
@@ -186,7 +188,8 @@ proptest! {
         // While messages come, what is missing is what is not there below the highest of each flow.
         let reached = tracker.reached_by_flow();
         let so_far = tracker.finish(&reached);
-        prop_assert_eq!(tracker.progress().missing, reached.iter().sum::<u64>() - so_far.stored);
+        let not_intact = reached.iter().sum::<u64>() - so_far.stored;
+        prop_assert_eq!(tracker.progress().missing, not_intact.saturating_sub(tracker.progress().corrupted));
         prop_assert_eq!(so_far.lost_at_end, 0);
     }
 
@@ -216,10 +219,13 @@ proptest! {
         prop_assert_eq!((latency.samples, latency.negative), (ns.len() as u64, negative));
         prop_assert_eq!(latency.max, *ns.last().unwrap() as f64 / 1e6);
         prop_assert!((latency.mean - ns.iter().sum::<u64>() as f64 / 1e6 / ns.len() as f64).abs() < 1e-6);
-        let quantiles = [(latency.p50, 50.0), (latency.p90, 90.0), (latency.p99, 99.0), (latency.p999, 99.9)];
-        for (ms, percent) in quantiles.into_iter().chain(latency.curve.iter().map(|(percent, ms)| (*ms, *percent))) {
-            let expected = percentile(&ns, percent) as f64 / 1e6;
-            prop_assert!((ms - expected).abs() <= expected * 1e-3 + 1e-3, "{percent}: {ms}, but {expected}");
+        let is_near = |ms: f64, ns: u64| (ms - ns as f64 / 1e6).abs() <= ns as f64 / 1e9 + 1e-3;
+        for (ms, of_1000) in [(latency.p50, 500), (latency.p90, 900), (latency.p99, 990), (latency.p999, 999)] {
+            prop_assert!(is_near(ms, permille(&ns, of_1000)), "{of_1000}: {ms}, but {}", permille(&ns, of_1000));
+        }
+        for (percent, ms) in latency.curve {
+            let rank = (percent / 100.0 * ns.len() as f64).ceil() as usize;
+            prop_assert!(is_near(ms, ns[rank.max(1) - 1]), "{percent}: {ms}, but {}", ns[rank.max(1) - 1]);
         }
     }
 }

@@ -12,7 +12,7 @@ const LATENCY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What others see of books that one thread keeps. Each figure is right by itself; together they may be of two moments.
 #[derive(Debug, Default)]
-pub struct Watch {
+pub struct Published {
     /// 0 while it is not known.
     start_ns: AtomicU64,
     figures: [AtomicU64; 7],
@@ -20,7 +20,7 @@ pub struct Watch {
     latency: Mutex<Option<(Instant, Option<Latency>)>>,
 }
 
-impl Watch {
+impl Published {
     /// Passes on when the run starts, before its first message: see [`Tracker::begin_at`].
     pub fn begin_at(&self, start_ns: u64) {
         self.start_ns.store(start_ns, Ordering::Release);
