@@ -208,10 +208,14 @@ impl Search {
     }
 
     /// What arrived of `upper`; or further, twice as far with each load above it that was too much, because what arrives of too
-    /// much may still be too much.
+    /// much may still be too much. Only down from the last load of which a trial once had little enough loss: the limit is near that,
+    /// though another trial refuted it.
     fn further_down(&self, upper: u64, stage: &Stage) -> u64 {
         let arrived = self.at(upper).iter().map(|trial| 1.0 - trial.loss_ratio).fold(1.0, f64::min);
-        let doublings = self.by_load.range(upper + 1..).count() as i32;
+        let was_low = |trials: &Vec<Trial>| trials.iter().any(|trial| trial.loss_ratio <= stage.loss_ratio);
+        let mut from_upper = self.by_load.range(upper..);
+        let above = from_upper.clone().count().saturating_sub(1);
+        let doublings = from_upper.position(|(_, trials)| was_low(trials)).unwrap_or(above) as i32;
         let step = (-stage.relative_width * 2f64.powi(doublings)).exp();
         let down = (upper as f64 * step.min(arrived)).floor() as u64;
         down.clamp(self.least, (upper - 1).max(self.least))
@@ -305,6 +309,22 @@ mod tests {
             }
             assert_eq!((search.at(1000).len(), search.trials), (1, times), "{trial:?}");
         }
+    }
+
+    #[test]
+    fn what_a_buffer_took_of_short_trials_is_looked_for_nearby() {
+        const LIMIT: f64 = 20_000.0;
+        const BUFFER: f64 = 200.0;
+        let mut search = Search::new(vec![lossless(Preset::Quick)], 100, 222_220);
+        while let Some(Wanted { load, seconds }) = search.next() {
+            let offered = load as f64 * seconds;
+            let loss_ratio = ((offered - LIMIT * seconds - BUFFER) / offered).max(0.0);
+            search.record(Trial { load, seconds, loss_ratio, ..Trial::default() });
+        }
+        let lower = search.outcomes()[0].bounds.lower.unwrap();
+        assert!((20_000..=20_200).contains(&lower), "{lower}");
+        assert!(search.trials <= 20, "{} trials", search.trials);
+        assert!(search.by_load.keys().all(|load| *load > 19_000), "{:?}", search.by_load.keys());
     }
 
     #[test]
