@@ -17,7 +17,7 @@ use std::sync::Arc;
 use logboom_syslog::Severity;
 
 use crate::replay::Recording;
-use crate::tag::{self, RunTag, Tag};
+use crate::tag::{self, Endings, RunTag};
 
 mod format;
 mod header;
@@ -163,10 +163,10 @@ pub struct Messages {
     bytes: Vec<u8>,
     /// Where each ends in `bytes`, and where its tag begins.
     ends: Vec<(usize, usize)>,
+    /// None if they have no tags.
+    endings: Option<Endings>,
     /// What each says of its severity.
     severities: Vec<Option<Severity>>,
-    /// Whether they have tags.
-    is_tagged: bool,
     /// The flow of each; none if flows take them in turn.
     flows: Vec<u32>,
 }
@@ -180,8 +180,9 @@ impl Messages {
         Maker::new(content, run, seed, Stamps::of(&jiff::Zoned::now()), LIMITS)?.make()
     }
 
-    fn none() -> Self {
-        Self { bytes: Vec::new(), ends: Vec::new(), severities: Vec::new(), is_tagged: true, flows: Vec::new() }
+    fn none(is_tagged: bool) -> Self {
+        let endings = is_tagged.then(Endings::default);
+        Self { bytes: Vec::new(), ends: Vec::new(), endings, severities: Vec::new(), flows: Vec::new() }
     }
 
     /// Adds the message that `frame` is with `text` in it.
@@ -193,14 +194,25 @@ impl Messages {
             self.bytes.extend_from_slice(part);
         }
         let moved = if text_start <= frame.tag_start { text.len() } else { 0 };
-        self.ends.push((self.bytes.len(), start + frame.tag_start + moved));
-        self.severities.push(frame.severity);
+        self.end(start + frame.tag_start + moved, frame.severity);
+    }
+
+    /// Ends the next message here.
+    fn end(&mut self, tag_start: usize, severity: Option<Severity>) {
+        self.ends.push((self.bytes.len(), tag_start));
+        self.severities.push(severity);
+        if let Some(endings) = &mut self.endings {
+            endings.push(&self.bytes[tag_start..]);
+        }
     }
 
     /// Keeps the first `count` messages.
     fn truncate(&mut self, count: usize) {
         self.ends.truncate(count);
         self.severities.truncate(count);
+        if let Some(endings) = &mut self.endings {
+            endings.truncate(count);
+        }
         self.bytes.truncate(self.ends.last().map_or(0, |(end, _)| *end));
     }
 
@@ -225,12 +237,12 @@ impl Messages {
 
     /// Writes message `number` of the rotation, with its tag if it has one, behind what `out` holds.
     #[inline]
-    pub fn write(&self, number: u64, tag: Tag, out: &mut Vec<u8>) {
+    pub fn write(&self, number: u64, tag: &mut tag::Writer, out: &mut Vec<u8>) {
         let (start, end, tag_start) = self.range(number);
         let tag_offset = out.len() + tag_start - start;
         out.extend_from_slice(&self.bytes[start..end]);
-        if self.is_tagged {
-            tag::fill(&mut out[tag_offset..], tag);
+        if let Some(endings) = &self.endings {
+            tag.write(&mut out[tag_offset..], endings, self.index(number));
         }
     }
 
@@ -283,7 +295,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::tag::{Found, TAG_BYTES};
+    use crate::tag::{Found, TAG_BYTES, Tag};
 
     pub(super) const RUN: u32 = 0xABCD;
     pub(super) const TAG: Tag = Tag { flow: 1, sequence: 2, send_ns: 3 };
@@ -315,7 +327,7 @@ mod tests {
 
     pub(super) fn written(messages: &Messages, number: u64) -> Vec<u8> {
         let mut out = Vec::new();
-        messages.write(number, TAG, &mut out);
+        messages.write(number, &mut tag::Writer::new(RunTag::new(RUN), TAG), &mut out);
         out
     }
 
@@ -361,7 +373,7 @@ mod tests {
             let messages = make_at("2026-11-23T10:00:00Z", &content, RUN, seed, FEW).unwrap();
             for number in 0..messages.len() as u64 + 3 {
                 let mut out = b"before".to_vec();
-                messages.write(number, TAG, &mut out);
+                messages.write(number, &mut tag::Writer::new(RunTag::new(RUN), TAG), &mut out);
                 let mut message = out.split_off(6);
                 prop_assert_eq!(&out, b"before");
                 prop_assert_eq!(message.len(), messages.bytes_of(number));

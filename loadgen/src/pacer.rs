@@ -27,13 +27,13 @@ pub enum Step {
 /// The share of one sending thread in a schedule, and how far it is.
 #[derive(Clone, Debug)]
 pub struct Pacer {
-    due_times: DueTimes,
     /// Messages of other threads between two of this one's.
     others: usize,
     /// The next of ours.
     next: Option<u64>,
-    /// As fast as possible until then, ns after the start: nothing is due, and all at any time.
-    full_speed_until_ns: Option<u64>,
+    /// Instead of all that is below.
+    full_speed: Option<FullSpeed>,
+    due_times: DueTimes,
     /// Where our quanta lie: between those of the other threads.
     phase_ns: u64,
     /// No group before then, ns after the start.
@@ -42,20 +42,31 @@ pub struct Pacer {
     window_end_ns: Option<u64>,
 }
 
+/// As fast as possible: nothing is due, and all at any time.
+#[derive(Clone, Copy, Debug)]
+struct FullSpeed {
+    /// When it ends, ns after the start.
+    until_ns: u64,
+    /// Messages left.
+    left: usize,
+}
+
 impl Pacer {
     /// The share of thread `thread` of `threads`: every so many-th message, and groups between those of the others.
     #[must_use]
     pub fn new(mut due_times: DueTimes, full_speed_until_ns: Option<u64>, thread: usize, threads: usize) -> Self {
+        let left = due_times.clone().skip(thread).step_by(threads).len();
+        let full_speed = full_speed_until_ns.map(|until_ns| FullSpeed { until_ns, left });
         let next = due_times.nth(thread);
         let phase_ns = QUANTUM_NS * thread as u64 / threads as u64;
         let (others, not_before_ns) = (threads - 1, phase_ns);
-        Self { due_times, others, next, full_speed_until_ns, phase_ns, not_before_ns, window_end_ns: None }
+        Self { full_speed, due_times, others, next, phase_ns, not_before_ns, window_end_ns: None }
     }
 
     /// Whether messages are due at no time, and sent as fast as possible.
     #[must_use]
     pub fn is_full_speed(&self) -> bool {
-        self.full_speed_until_ns.is_some()
+        self.full_speed.is_some()
     }
 
     /// Whether more of the group follows at once.
@@ -67,17 +78,15 @@ impl Pacer {
     /// What to do at `now_ns` after the start. With [`Step::Send`], `batch` holds when each message to send was due.
     pub fn step(&mut self, now_ns: u64, batch: &mut Vec<u64>) -> Step {
         batch.clear();
-        let Some(next_ns) = self.next else { return Step::Done };
-        if let Some(until_ns) = self.full_speed_until_ns {
-            if now_ns >= until_ns {
+        if let Some(FullSpeed { until_ns, left }) = &mut self.full_speed {
+            if *left == 0 || now_ns >= *until_ns {
                 return Step::Done;
             }
-            while self.next.is_some() && batch.len() < BATCH_MAX {
-                batch.push(now_ns);
-                self.advance();
-            }
+            batch.resize(BATCH_MAX.min(*left), now_ns);
+            *left -= batch.len();
             return Step::Send;
         }
+        let Some(next_ns) = self.next else { return Step::Done };
         let window_end_ns = match self.window_end_ns {
             Some(window_end_ns) => window_end_ns,
             None => {
@@ -176,6 +185,8 @@ mod tests {
     fn full_speed_never_waits_and_ends_with_the_count_or_the_time() {
         let groups = run(pacer(&schedule(Profile::Const, None, 100), 0, 1), || 7);
         assert_eq!(groups, [(0, vec![0; 64]), (7, vec![7; 36])]);
+        let shares = [0, 1, 2].map(|thread| run(pacer(&schedule(Profile::Const, None, 100), thread, 3), || 0));
+        assert_eq!(shares.map(|groups| groups[0].1.len()), [34, 33, 33]);
         let minute = Schedule::new(Profile::Const, None, Duration::from_secs(60), None, 1).unwrap();
         let groups = run(pacer(&minute, 0, 1), || 20_000_000_000);
         assert_eq!(groups.len(), 3, "at 0, 20 and 40 s of 60");

@@ -125,11 +125,10 @@ pub enum RunError {
 pub fn run(order: &Order, stop: &AtomicBool) -> Result<Report, RunError> {
     let number =
         getrandom::u32().map_err(|error| RunError::System { what: "a random run tag", error: error.into() })?;
+    let run = RunTag::new(number);
     let messages = match &order.load {
-        Load::Made(content) => Messages::make(content, RunTag::new(number), order.seed)?,
-        Load::Recorded { recording, is_tagged } => {
-            Messages::recorded(recording, order.flows, is_tagged.then(|| RunTag::new(number)))
-        }
+        Load::Made(content) => Messages::make(content, run, order.seed)?,
+        Load::Recorded { recording, is_tagged } => Messages::recorded(recording, order.flows, is_tagged.then_some(run)),
     };
     let tls = Tls::load(&order.tls, &order.target)?;
     let preflight = |why| RunError::Preflight { target: order.target.clone(), why };
@@ -145,6 +144,7 @@ pub fn run(order: &Order, stop: &AtomicBool) -> Result<Report, RunError> {
     check_seen(&watch, &before).map_err(preflight)?;
     let started = SystemTime::now() + HEAD_START;
     let shared = Shared {
+        run,
         messages: &messages,
         start: Instant::now() + HEAD_START,
         start_ns: started.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64),

@@ -289,7 +289,14 @@ impl Iterator for DueTimes {
         self.next += 1;
         Some(due_ns)
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = (self.count - self.next) as usize;
+        (left, Some(left))
+    }
 }
+
+impl ExactSizeIterator for DueTimes {}
 
 const PROFILES: &str = "const, ramp:10k-500k, step:10k,50k,100k, burst:5000/1s, poisson or trace:FILE";
 

@@ -11,7 +11,7 @@ use crate::message::Messages;
 use crate::pacer::{Pacer, Step};
 use crate::quality::Quality;
 use crate::send::{Flows, Trouble};
-use crate::tag::Tag;
+use crate::tag::{self, RunTag, Tag};
 use crate::verify::SECONDS_MAX;
 
 /// Waits shorter than this are spent spinning: a sleep ends some 60 us late.
@@ -26,6 +26,8 @@ const PUBLISH_NS: u64 = 50_000_000;
 
 /// What all sending threads of a run share.
 pub struct Shared<'a> {
+    /// Which run it is.
+    pub run: RunTag,
     /// The messages.
     pub messages: &'a Messages,
     /// When the schedule begins.
@@ -193,17 +195,17 @@ impl<'a> Sender<'a> {
 
     /// Sends to one flow.
     fn send(&mut self, due_ns: &[u64]) -> std::io::Result<()> {
-        let Shared { messages, start_ns, .. } = *self.shared;
-        let flow_number = self.flow_number() as u32;
+        let Shared { run, messages, start_ns, .. } = *self.shared;
         let rotation = messages.len() as u64;
         let (first, step) = (self.next, self.threads as u64 % rotation);
-        let sequence = self.done.by_flow[self.flow];
+        let (flow, sequence) = (self.flow_number() as u32, self.done.by_flow[self.flow]);
+        let mut tag = tag::Writer::new(run, Tag { flow, sequence, send_ns: start_ns });
         let mut bytes = 0;
-        for (offset, due_ns) in due_ns.iter().enumerate() {
-            let tag = Tag { flow: flow_number, sequence: sequence + offset as u64, send_ns: start_ns + due_ns };
+        for due_ns in due_ns {
+            tag.set_send_ns(start_ns + due_ns);
             let number = self.next;
             let message_bytes = messages.bytes_of(number);
-            self.flows.push(message_bytes, |out| messages.write(number, tag, out));
+            self.flows.push(message_bytes, |out| messages.write(number, &mut tag, out));
             if let Some(severity) = messages.severity_of(number) {
                 self.done.severities[severity as usize] += 1;
             }
@@ -295,15 +297,22 @@ mod tests {
     use super::*;
     use crate::message::Content;
     use crate::schedule::{Profile, Schedule};
-    use crate::tag::RunTag;
 
     #[test]
     fn what_threads_publish_again_and_again_is_counted_once() {
         let messages = Messages::make(&Content::default(), RunTag::new(1), 1).unwrap();
         let (stop, broken, live) = (AtomicBool::new(false), AtomicBool::new(false), Live::default());
         let (start, cpus) = (Instant::now(), &[][..]);
-        let shared =
-            Shared { messages: &messages, start, start_ns: 0, cpus, stop: &stop, broken: &broken, live: &live };
+        let shared = Shared {
+            run: RunTag::new(1),
+            messages: &messages,
+            start,
+            start_ns: 0,
+            cpus,
+            stop: &stop,
+            broken: &broken,
+            live: &live,
+        };
         let schedule = Schedule::new(Profile::Const, Some(1.0), Duration::from_secs(10), None, 1).unwrap();
         let mut senders = [0, 1].map(|thread| {
             let flows = Flows::udp("127.0.0.1:9".parse().unwrap(), &[None], 1).unwrap();

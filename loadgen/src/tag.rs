@@ -17,6 +17,12 @@ use std::fmt;
 
 use memchr::memmem;
 
+mod endings;
+mod writer;
+
+pub use endings::Endings;
+pub use writer::Writer;
+
 /// Bytes of the tag and the space behind it.
 pub const TAG_BYTES: usize = 60;
 
@@ -133,45 +139,18 @@ pub fn blank(run: RunTag) -> Vec<u8> {
     tag
 }
 
-/// Replaces the numbers of a tag, given the bytes from the tag to the end of the message.
-#[inline]
-pub fn fill(tagged: &mut [u8], tag: Tag) {
-    put_digits(&mut tagged[FLOW..FLOW + 5], u64::from(tag.flow));
-    put_digits(&mut tagged[SEQUENCE..SEQUENCE + 10], tag.sequence);
-    // In two halves, which do not wait for each other.
-    put_digits(&mut tagged[SEND_NS..SEND_NS + 10], tag.send_ns / 10_000_000_000);
-    put_digits(&mut tagged[SEND_NS + 10..SEND_NS + 20], tag.send_ns % 10_000_000_000);
-    let crc = hex(checksum(tagged));
-    tagged[CRC..CRC_END].copy_from_slice(&crc);
+/// Replaces the numbers of a tag, given the bytes from the tag to the end of the message: as documented, and slowly.
+#[cfg(test)]
+pub(crate) fn fill(tagged: &mut [u8], tag: Tag) {
+    let Tag { flow, sequence, send_ns } = tag;
+    let numbers = format!("{flow:05} {sequence:010} {send_ns:020}");
+    tagged[FLOW..FLOW + numbers.len()].copy_from_slice(numbers.as_bytes());
+    let crc = format!("{:08x}", checksum(tagged));
+    tagged[CRC..CRC_END].copy_from_slice(crc.as_bytes());
 }
 
 fn hex(value: u32) -> [u8; 8] {
     std::array::from_fn(|at| b"0123456789abcdef"[(value >> (28 - 4 * at)) as usize & 15])
-}
-
-/// The numbers 0 to 99 in two digits each.
-const PAIRS: [u8; 200] = {
-    let (mut pairs, mut number) = ([0; 200], 0);
-    while number < 100 {
-        pairs[number * 2] = b'0' + (number / 10) as u8;
-        pairs[number * 2 + 1] = b'0' + (number % 10) as u8;
-        number += 1;
-    }
-    pairs
-};
-
-/// Two digits at a time: half as many divisions, each of which waits for the one before.
-#[inline]
-fn put_digits(field: &mut [u8], mut value: u64) {
-    let mut pairs = field.rchunks_exact_mut(2);
-    for pair in &mut pairs {
-        let at = (value % 100) as usize * 2;
-        value /= 100;
-        pair.copy_from_slice(&PAIRS[at..at + 2]);
-    }
-    if let [first] = pairs.into_remainder() {
-        *first = b'0' + (value % 10) as u8;
-    }
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ impl<'c> Maker<'c> {
             text_rng: rng.fork(),
             rng,
             limits,
-            messages: Messages::none(),
+            messages: Messages::none(true),
         })
     }
 

@@ -11,7 +11,7 @@ impl Messages {
     /// are, or get the tag of a run behind their header, or at their front if they have none.
     #[must_use]
     pub fn recorded(recording: &Recording, flows: u32, run: Option<RunTag>) -> Self {
-        let mut messages = Self { is_tagged: run.is_some(), ..Self::none() };
+        let mut messages = Self::none(run.is_some());
         let tag = run.map(tag::blank).unwrap_or_default();
         for (message, source) in recording.messages() {
             let text_start = message.len() - header::parse(message).message.len();
@@ -20,8 +20,7 @@ impl Messages {
             for part in [head, &tag, text] {
                 messages.bytes.extend_from_slice(part);
             }
-            messages.ends.push((messages.bytes.len(), tag_start));
-            messages.severities.push(logboom_syslog::pri(message).map(Severity::of_pri));
+            messages.end(tag_start, logboom_syslog::pri(message).map(Severity::of_pri));
             messages.flows.push(source % flows);
         }
         messages

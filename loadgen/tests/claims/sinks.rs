@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use loadgen::sink::{Listen, Mode, Sink, SinkOrder, Work};
-use loadgen::tag::{RunTag, Tag, blank, fill};
+use loadgen::tag::{Endings, RunTag, Tag, Writer, blank};
 use loadgen::verify::{Published, Tracker, Verification};
 use serde_json::{Value, json};
 
@@ -161,7 +161,9 @@ fn a_sink_takes_as_many_connections_as_it_may_have_files_and_closes_the_others()
 
 fn tagged(sequence: u64, send_ns: u64) -> Vec<u8> {
     let mut message = [&blank(RunTag::new(7))[..], b"text"].concat();
-    fill(&mut message, Tag { flow: 0, sequence, send_ns });
+    let mut endings = Endings::default();
+    endings.push(&message);
+    Writer::new(RunTag::new(7), Tag { flow: 0, sequence, send_ns }).write(&mut message, &endings, 0);
     message
 }
 
