@@ -132,6 +132,10 @@ impl TrafficOptions {
             return Err(format!("--threads {threads} with --flows {flows}: each thread needs a flow of its own"));
         }
         sending.check(&target, flows)?;
+        let has_severity = self.format.has_severity().map_err(|error| error.to_string())?;
+        if self.severity != Severities::default() && !has_severity {
+            return Err(format!("--severity {}, but messages of --format {} say none", self.severity, self.format));
+        }
         Ok(Order {
             schedule,
             flows,

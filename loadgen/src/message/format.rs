@@ -60,6 +60,15 @@ impl Format {
         Ok(lines.lines().all(|line| line.starts_with('<')))
     }
 
+    /// Whether messages say how severe they are.
+    ///
+    /// # Errors
+    /// [`MessageError::Format`].
+    pub fn has_severity(&self) -> Result<bool, MessageError> {
+        let lines = self.lines().map_err(|why| MessageError::Format { format: self.clone(), why })?;
+        Ok(lines.contains("{pri}") || lines.contains("{severity}"))
+    }
+
     fn lines(&self) -> Result<Cow<'static, str>, String> {
         Ok(Cow::Borrowed(match self {
             Self::Rfc3164 => "<{pri}>{timestamp_rfc3164} {host} {app}[{pid}]: {tag} {text}",

@@ -31,6 +31,7 @@ fn bad_usage_is_told_with_exit_code_2() {
         (&["run", "udp://127.0.0.1:1", "--source-port", "9-9", "--flows", "2"], "make only 1"),
         (&["run", "udp://127.0.0.1:1", "--overflow", "drop"], "--overflow is for streams (tcp, tls, unix)"),
         (&["run", "tcp://127.0.0.1:1", "--gso", "2"], "--gso is for udp"),
+        (&["run", "udp://127.0.0.1:1", "--format", "raw", "--severity", "err:1"], "messages of --format raw say none"),
         (&["run", "udp://127.0.0.1:1", "--framing", "lf"], "--framing is for streams"),
         (&["run", "udp://127.0.0.1:1", "--check", "files:a/***"], "is no pattern of files"),
         (&["run", "tcp://127.0.0.1:1", "--overflow", "drop", "--flows", "257"], "at most 256 flows, not 257"),
