@@ -79,18 +79,26 @@ enum Files {
 }
 
 impl Check {
-    /// Begins to look for the messages of run `run`, of so many flows and messages at most, before the first is sent.
+    /// Begins to look for the messages of run `run`, of so many flows and messages at most, before the first is sent to `target`,
+    /// whose address is `address`.
     ///
     /// # Errors
     /// Why it cannot, in words.
-    pub fn begin(&self, target: &Target, run: u32, flows: u32, messages_max: u64) -> Result<Checking, String> {
+    pub fn begin(
+        &self,
+        target: &Target,
+        address: Option<SocketAddr>,
+        run: u32,
+        flows: u32,
+        messages_max: u64,
+    ) -> Result<Checking, String> {
         let tag = RunTag::new(run);
         let tracker = || Box::new(Tracker::new(tag, flows, messages_max));
         let way = match self {
             Self::None => Way::None,
             Self::Directory(directory) => begin_files(self, directory, Files::Directory(directory.clone()))?,
             Self::Files(pattern) => begin_files(self, &fixed_part(pattern), Files::Pattern(pattern.clone()))?,
-            Self::Sink => begin_sink(target, tag, flows, tracker())?,
+            Self::Sink => begin_sink(target, address, tag, flows, tracker())?,
             Self::Admin(admin) => begin_admin(admin, run, tracker())?,
         };
         Ok(Checking { run: tag, flows, messages_max, start_ns: 0, way })
@@ -122,15 +130,20 @@ fn fixed_part(pattern: &str) -> PathBuf {
     }
 }
 
-fn begin_sink(target: &Target, tag: RunTag, flows: u32, tracker: Box<Tracker>) -> Result<Way, String> {
+fn begin_sink(
+    target: &Target,
+    address: Option<SocketAddr>,
+    tag: RunTag,
+    flows: u32,
+    tracker: Box<Tracker>,
+) -> Result<Way, String> {
     let refused = |error| format!("--check sink: cannot receive at {target}: {error}");
-    let address: SocketAddr = target.resolve()?;
-    let listen = match target.transport {
-        Transport::Udp => Listen::Udp(address),
-        Transport::Tcp if flows as usize > CONNECTIONS_MAX => {
+    let listen = match (target.transport, address) {
+        (Transport::Udp, Some(address)) => Listen::Udp(address),
+        (Transport::Tcp, _) if flows as usize > CONNECTIONS_MAX => {
             return Err(format!("--check sink takes at most {CONNECTIONS_MAX} connections, but --flows is {flows}"));
         }
-        Transport::Tcp => Listen::Tcp(address),
+        (Transport::Tcp, Some(address)) => Listen::Tcp(address),
         _ => return Err(format!("--check sink receives by udp and tcp, not at {target}")),
     };
     let (published, stop) = (Arc::new(Published::default()), Arc::new(AtomicBool::new(false)));
@@ -384,7 +397,7 @@ mod tests {
             let _ = request.take_while(|line| !line.is_empty()).count();
             stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\ns 0 0\n").unwrap();
         });
-        let checking = admin.begin(&"udp://127.0.0.1:1".parse().unwrap(), 1, 1, 10).unwrap();
+        let checking = admin.begin(&"udp://127.0.0.1:1".parse().unwrap(), None, 1, 1, 10).unwrap();
         // Over when the stream is.
         checking.settle(10, SETTLE_MAX, |_| true);
         checking
@@ -410,7 +423,7 @@ mod tests {
     fn a_directory_that_cannot_be_read_is_told_before_anything_is_sent() {
         let target = "udp://127.0.0.1:1".parse().unwrap();
         for check in ["dir:/nonexistent", "files:/nonexistent/*.log", "files:/nonexistent/a.log"] {
-            let refused = check.parse::<Check>().unwrap().begin(&target, 1, 1, 1).err().unwrap();
+            let refused = check.parse::<Check>().unwrap().begin(&target, None, 1, 1, 1).err().unwrap();
             assert!(refused.contains(&format!("--check {check}: cannot read /nonexistent: No such")), "{refused}");
         }
         let parts = ["/var/log/*/a?.log", "/var/log/a.log", "*.log", "/*"].map(fixed_part);
@@ -425,7 +438,7 @@ mod tests {
             (format!("dir:{path}"), format!("there is no segment in {path}: ")),
             (format!("files:{path}/*.log"), format!("no file is called {path}/*.log: ")),
         ] {
-            let checking = check.parse::<Check>().unwrap().begin(&target, 1, 1, 10).unwrap();
+            let checking = check.parse::<Check>().unwrap().begin(&target, None, 1, 1, 10).unwrap();
             let found = checking.finish(false).unwrap().unwrap().finish(&[10]);
             assert_eq!(found.lost, 10);
             assert!(found.absent.as_ref().unwrap().starts_with(&told), "{found:?}");
@@ -435,7 +448,7 @@ mod tests {
     #[test]
     fn more_connections_than_a_sink_takes_are_refused_before_the_first() {
         let target = "tcp://127.0.0.1:1".parse().unwrap();
-        let begun = Check::Sink.begin(&target, 1, 1_025, 10_000);
+        let begun = Check::Sink.begin(&target, None, 1, 1_025, 10_000);
         assert_eq!(begun.err().unwrap(), "--check sink takes at most 1024 connections, but --flows is 1025");
     }
 
@@ -445,7 +458,7 @@ mod tests {
         let path = directory.path().join("a.log");
         let pattern = format!("files:{}/*.log", directory.path().display());
         let target = "udp://127.0.0.1:1".parse().unwrap();
-        let checking = pattern.parse::<Check>().unwrap().begin(&target, 1, 1, 10).unwrap();
+        let checking = pattern.parse::<Check>().unwrap().begin(&target, None, 1, 1, 10).unwrap();
         let mut writes = 0;
         checking.settle(10, Duration::from_millis(1), |_| {
             writes += 1;

@@ -8,7 +8,7 @@
 //! * [`replay`]: what was once sent, from captures, segments and text;
 //! * [`schedule`] and [`pacer`]: when each is due, and in which groups they leave; pure;
 //! * [`send`]: onto the wire, by UDP, TCP, TLS, or sockets of this machine;
-//! * [`sender`]: one sending thread; [`quality`]: how good it was;
+//! * [`sender`]: one sending thread; [`quality`]: how good it was; [`clocks`]: what times are of;
 //! * [`run`]: one run from plan to report;
 //! * [`sink`]: reference receivers, to compare a collector with;
 //! * [`verify`]: stored, lost, duplicated, reordered, corrupted; [`check`]: of which run, where, and when;
@@ -33,6 +33,7 @@ pub mod message;
 pub mod replay;
 pub mod tag;
 
+pub mod clocks;
 pub mod pacer;
 pub mod schedule;
 pub mod send;

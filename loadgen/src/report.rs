@@ -67,6 +67,9 @@ pub struct Report {
     pub target: String,
     /// When the first was sent, RFC 3339.
     pub started: String,
+    /// How far the wall clock of the sender was set during the run, ms: so far latencies may be wrong.
+    #[serde(default)]
+    pub clock_set_ms: f64,
     /// What was planned.
     pub plan: Plan,
     /// Messages planned.

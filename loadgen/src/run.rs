@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use logboom_syslog::Severity;
 
 use crate::check::Check;
+use crate::clocks::Clocks;
 use crate::ledger::{Facts, Ledger};
 use crate::message::{Load, MessageError, Messages};
 use crate::monitor::{Monitor, Seen};
@@ -134,19 +136,21 @@ pub fn run(order: &Order, stop: &AtomicBool) -> Result<Report, RunError> {
     let preflight = |why| RunError::Preflight { target: order.target.clone(), why };
     let watch = order.watch().map_err(preflight)?;
     make_room(order).map_err(preflight)?;
+    let (target, messages_max) = (&order.target, order.schedule.messages_max());
     let mut checking =
-        order.check.begin(&order.target, number, order.flows, order.schedule.messages_max()).map_err(preflight)?;
-    let flows = (0..order.threads).map(|thread| open(order, tls.as_ref(), thread));
+        order.check.begin(target, watch.address, number, order.flows, messages_max).map_err(preflight)?;
+    let flows = (0..order.threads).map(|thread| open(order, watch.address, tls.as_ref(), thread));
     let flows = flows.collect::<Result<Vec<_>, _>>().map_err(preflight)?;
     let (live, broken) = (Live::default(), AtomicBool::new(false));
     // It may take seconds: the schedule begins behind it.
     let before = Snapshot::take(&watch, None);
     check_seen(&watch, &before).map_err(preflight)?;
-    let started = SystemTime::now() + HEAD_START;
+    let clocks = Clocks::read();
+    let (start, started) = (clocks.monotonic + HEAD_START, clocks.wall + HEAD_START);
     let shared = Shared {
         run,
         messages: &messages,
-        start: Instant::now() + HEAD_START,
+        start,
         start_ns: started.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64),
         cpus: &order.cpus,
         stop,
@@ -172,7 +176,9 @@ pub fn run(order: &Order, stop: &AtomicBool) -> Result<Report, RunError> {
     });
     let is_gone = seen.change.life() == Life::Gone;
     let checked = checking.finish(is_gone).map(|tracker| tracker.map(|tracker| tracker.finish(&sent.by_flow)));
-    let report = Over { order, number, started, live: &live, sent: &sent, seen, watch: &watch, checked }.report();
+    let clock_set_ms = Clocks::read().set_by_ms(&clocks);
+    let report =
+        Over { order, number, started, clock_set_ms, live: &live, sent: &sent, seen, watch: &watch, checked }.report();
     let fault = report.reason.as_deref().filter(|_| report.check_failed.is_none());
     last_frame.show(fault, report.found.as_ref());
     Ok(report)
@@ -343,13 +349,14 @@ fn make_room(order: &Order) -> Result<(), String> {
     }
 }
 
-/// The flows of thread `thread`: every so many-th.
-fn open(order: &Order, tls: Option<&Tls>, thread: usize) -> Result<Flows, String> {
+/// The flows of thread `thread` to `address`, or to a local socket if there is none: every so many-th.
+fn open(order: &Order, address: Option<SocketAddr>, tls: Option<&Tls>, thread: usize) -> Result<Flows, String> {
     let Order { target, framing, overflow, .. } = order;
+    let address = || address.ok_or_else(|| format!("{target} has no address"));
     let numbers = (thread as u32..order.flows).step_by(order.threads);
     let opened = match (target.transport, tls) {
         (Transport::Udp, _) => {
-            let to = target.resolve()?;
+            let to = address()?;
             let from = numbers.map(|flow| order.source.of_flow(flow, to)).collect::<Result<Vec<_>, _>>()?;
             Flows::udp(to, &from, order.gso)
         }
@@ -359,7 +366,7 @@ fn open(order: &Order, tls: Option<&Tls>, thread: usize) -> Result<Flows, String
             connections.and_then(|connections| Flows::streams(connections, *framing, *overflow))
         }
         (Transport::Tcp | Transport::Tls, tls) => {
-            let to = target.resolve()?;
+            let to = address()?;
             let from = numbers.map(|flow| order.source.of_flow(flow, to)).collect::<Result<Vec<_>, _>>()?;
             let connect = |from| tls.map_or_else(|| Connection::tcp(to, from), |tls| Connection::tls(to, from, tls));
             let connections = from.into_iter().map(connect).collect::<io::Result<Vec<_>>>();
@@ -399,6 +406,7 @@ struct Over<'a> {
     order: &'a Order,
     number: u32,
     started: SystemTime,
+    clock_set_ms: f64,
     live: &'a Live,
     sent: &'a Sent,
     seen: Seen,
@@ -435,6 +443,7 @@ impl Over<'_> {
             command: command_line(),
             target: order.target.to_string(),
             started: jiff::Timestamp::try_from(self.started).unwrap_or_default().to_string(),
+            clock_set_ms: self.clock_set_ms,
             offered: plan.count,
             plan,
             sent: sent.messages,

@@ -27,6 +27,9 @@ const TOLD: [&Figure; 12] = figures([
 /// Time that a hypervisor takes away is told from this share of the run on.
 const STOLEN_SHARE_TOLD: f64 = 0.01;
 
+/// A clock that was set is told from here on: less may be the time between two readings.
+const CLOCK_SET_TOLD_MS: f64 = 1.0;
+
 /// Some lines of text, the verdict first.
 #[must_use]
 pub fn summary(report: &Report, regressions: &[Change]) -> String {
@@ -70,6 +73,13 @@ pub fn summary(report: &Report, regressions: &[Change]) -> String {
             "  a hypervisor ran others on our processors for {stolen_ms} ms: what was late may not be anybody's fault"
         );
     }
+    if report.clock_set_ms.abs() > CLOCK_SET_TOLD_MS {
+        let _ = writeln!(
+            text,
+            "  the clock of this machine was set by {:+.1} ms during the run: latencies are wrong by up to that",
+            report.clock_set_ms
+        );
+    }
     for demand in &report.thresholds {
         let _ = writeln!(text, "  {} {}", if demand.passed { "kept    " } else { "breached" }, demand.threshold);
     }
@@ -77,4 +87,17 @@ pub fn summary(report: &Report, regressions: &[Change]) -> String {
         let _ = writeln!(text, "  worse    {change}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_is_told() {
+        let mut run: Report = serde_json::from_str(include_str!("../../tests/golden/pages/udp.json")).unwrap();
+        assert!(!summary(&run, &[]).contains("clock"));
+        run.clock_set_ms = -1234.5;
+        assert!(summary(&run, &[]).contains("was set by -1234.5 ms during the run: latencies are wrong by up to that"));
+    }
 }

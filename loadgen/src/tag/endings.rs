@@ -10,10 +10,10 @@ use super::CRC_END;
 #[derive(Debug, Default)]
 pub struct Endings {
     /// The CRC32C of each, and which of `carries` goes over it.
-    of_messages: Vec<(u32, usize)>,
+    of_messages: Vec<(u32, u32)>,
     /// One for each length: 512 B for each of at most 65,448.
     carries: Vec<Carry>,
-    carry_by_bytes: HashMap<usize, usize>,
+    carry_by_bytes: HashMap<usize, u32>,
 }
 
 impl Endings {
@@ -22,7 +22,7 @@ impl Endings {
         let ending = &tagged[CRC_END..];
         let carry = *self.carry_by_bytes.entry(ending.len()).or_insert_with(|| {
             self.carries.push(Carry::over(ending.len()));
-            self.carries.len() - 1
+            self.carries.len() as u32 - 1
         });
         self.of_messages.push((crc32c::crc32c(ending), carry));
     }
@@ -36,7 +36,7 @@ impl Endings {
     #[inline]
     pub(super) fn behind(&self, before: u32, index: usize) -> u32 {
         let (crc, carry) = self.of_messages[index];
-        self.carries[carry].of(before) ^ crc
+        self.carries[carry as usize].of(before) ^ crc
     }
 }
 
