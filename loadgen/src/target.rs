@@ -68,7 +68,9 @@ impl Target {
     /// # Errors
     /// What is wrong with it, in words.
     pub fn resolve(&self) -> Result<SocketAddr, String> {
-        let mut addresses = self.place.to_socket_addrs().map_err(|error| error.to_string())?;
+        let port = self.place.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(0);
+        // Without brackets, so that a zone may have the name of its interface (RFC 4007 section 11.2).
+        let mut addresses = (self.host(), port).to_socket_addrs().map_err(|error| error.to_string())?;
         let address = addresses.next().ok_or("the host has no address")?;
         Ok(match address.ip().to_canonical() {
             IpAddr::V4(ip) => (ip, address.port()).into(),
@@ -134,9 +136,7 @@ impl fmt::Display for Target {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use super::Target;
+    use super::*;
 
     #[test]
     fn targets_come_back_and_resolve() {
@@ -150,6 +150,8 @@ mod tests {
             assert_eq!((target.to_string().as_str(), target.host()), (url, host));
             target.resolve().unwrap();
         }
+        let on_a_link: Target = "udp://[fe80::1%lo]:514".parse().unwrap();
+        assert!(matches!(on_a_link.resolve(), Ok(SocketAddr::V6(address)) if address.scope_id() != 0));
     }
 
     #[test]
