@@ -9,7 +9,7 @@
 //! * [`schedule`] and [`pacer`]: when each is due, and in which groups they leave; pure;
 //! * [`send`]: onto the wire, by UDP, TCP, TLS, or sockets of this machine;
 //! * [`sender`]: one sending thread; [`quality`]: how good it was; [`clocks`]: what times are of;
-//! * [`run`]: one run from plan to report;
+//! * [`order`]: what a run is to do; [`run`]: from there to its report;
 //! * [`sink`]: reference receivers, to compare a collector with;
 //! * [`verify`]: stored, lost, duplicated, reordered, corrupted; [`check`]: of which run, where, and when;
 //! * [`observe`]: counters of the machine, the sockets, the process and the collector;
@@ -40,6 +40,8 @@ pub mod send;
 pub mod target;
 
 pub mod check;
+pub mod order;
+mod process;
 pub mod quality;
 pub mod run;
 pub mod sender;

@@ -1,10 +1,9 @@
 //! One run: made ready, sent on schedule by threads of its own, watched from another.
 
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use logboom_syslog::Severity;
@@ -16,21 +15,17 @@ use crate::message::{Load, MessageError, Messages};
 use crate::monitor::{Monitor, Seen};
 use crate::observe::collector::Answer;
 use crate::observe::{Life, Snapshot, Watch};
+use crate::order::Order;
 use crate::pacer::Pacer;
+use crate::process::raise_files_max;
 use crate::report::{CollectorSide, Environment, Plan, Report, SCHEMA, Sending, Verdict, broken_plan, command_line};
-use crate::schedule::{Profile, Schedule};
+use crate::send::Flows;
 use crate::send::connection::Connection;
-use crate::send::source::Source;
-use crate::send::tls::{Tls, TlsError, TlsOptions};
-use crate::send::{Flows, Framing, Overflow};
+use crate::send::tls::{Tls, TlsError};
 use crate::sender::{Live, Sender, Sent, Shared};
-use crate::tag::{RunTag, SEQUENCE_MAX};
+use crate::tag::RunTag;
 use crate::target::{Target, Transport};
 use crate::verify::Verification;
-use crate::view::Mode;
-
-/// Sending threads, at most.
-pub const THREADS_MAX: usize = 64;
 
 /// Files that a run has open beside its flows.
 const OWN_FILES: u64 = 64;
@@ -40,58 +35,6 @@ pub(crate) const REST_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Time for all threads to be ready before the schedule begins.
 const HEAD_START: Duration = Duration::from_millis(20);
-
-/// What to do.
-#[derive(Clone, Debug)]
-pub struct Order {
-    /// Where to send.
-    pub target: Target,
-    /// When each message is due.
-    pub schedule: Schedule,
-    /// Flows.
-    pub flows: u32,
-    /// Threads that send; each has flows of its own.
-    pub threads: usize,
-    /// Processors that the threads keep to, in turn; none for all.
-    pub cpus: Vec<usize>,
-    /// Where flows come from.
-    pub source: Source,
-    /// Framing on streams.
-    pub framing: Framing,
-    /// What happens when a stream does not take a message at once.
-    pub overflow: Overflow,
-    /// What TLS is made with.
-    pub tls: TlsOptions,
-    /// Datagrams that go to the kernel as one (UDP_SEGMENT).
-    pub gso: usize,
-    /// The messages. Recorded ones go to flows of their own, and so from one thread.
-    pub load: Load,
-    /// Seed of the texts, and of random gaps.
-    pub seed: u64,
-    /// How it is found out what arrived.
-    pub check: Check,
-    /// The collector's admin listener, for its own count.
-    pub admin: Option<String>,
-    /// The collector's process, if it is on this machine and cannot be found by its port.
-    pub pid: Option<u32>,
-    /// Nothing has come for so long: then nothing comes any more.
-    pub drain: Duration,
-    /// How the run is shown.
-    pub ui: Mode,
-}
-
-/// What is sent, for people.
-impl fmt::Display for Order {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.schedule.profile(), self.schedule.rate()) {
-            (Profile::Const, None) => f.write_str("max")?,
-            (Profile::Const, Some(rate)) => write!(f, "{rate}/s")?,
-            (profile, Some(rate)) => write!(f, "{profile} {rate}/s")?,
-            (profile, None) => write!(f, "{profile}")?,
-        }
-        write!(f, ", {}", self.traffic())
-    }
-}
 
 /// Why there was no run.
 #[derive(Debug, thiserror::Error)]
@@ -165,8 +108,8 @@ pub fn run(order: &Order, stop: &AtomicBool) -> Result<Report, RunError> {
         let mut sent = join(order, send(order, &shared, flows));
         let mut wait = |time| pause(time, stop);
         checking.settle(sent.messages, order.drain, &mut wait);
-        order.await_sockets(&watch, &mut wait);
-        order.await_books(&watch, &mut wait);
+        await_sockets(order, &watch, &mut wait);
+        await_books(order, &watch, &mut wait);
         if stop.load(Ordering::Relaxed) {
             sent.failure.get_or_insert("interrupted".into());
         }
@@ -201,73 +144,22 @@ fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-impl Order {
-    /// What is sent, whenever it is due, in words.
-    #[must_use]
-    pub fn traffic(&self) -> String {
-        let Self { load, flows, .. } = self;
-        format!("{load}, {flows} flow{}", if *flows == 1 { "" } else { "s" })
-    }
+/// Waits until the collector has read what is in its sockets, where nobody looks for what arrived.
+fn await_sockets(order: &Order, watch: &Watch, mut wait: impl FnMut(Duration) -> bool) {
+    let since = Instant::now();
+    let is_left = || order.check == Check::None && since.elapsed() < order.drain && watch.queued_bytes() > 0;
+    while is_left() && wait(REST_INTERVAL) {}
+}
 
-    /// The same traffic at a steady rate, or as fast as possible, for `duration` or `count` messages.
-    ///
-    /// # Errors
-    /// What does not go together, in words.
-    pub fn sending(&self, rate: Option<f64>, duration: Duration, count: Option<u64>) -> Result<Self, String> {
-        let schedule = Schedule::new(Profile::Const, rate, duration, count, self.seed)?;
-        Ok(Self { schedule, ..self.clone() })
-    }
-
-    /// What a report will say of the target and the plan, but for when the last message is due, which only sending tells.
-    #[must_use]
-    pub fn planned(&self) -> serde_json::Value {
-        let mut plan = serde_json::json!(plan(self, &Sent::default()));
-        if let Some(plan) = plan.as_object_mut() {
-            plan.remove("seconds");
-        }
-        serde_json::json!({ "target": self.target.to_string(), "plan": plan })
-    }
-
-    /// Makes sure that somebody will tell what is lost: a check, the collector, or this machine, if the collector is on it.
-    ///
-    /// # Errors
-    /// That nobody will, or that the target's name has no address.
-    pub fn must_be_counted(&self) -> Result<(), String> {
-        if self.check != Check::None || self.admin.is_some() || self.watch()?.is_local() {
-            return Ok(());
-        }
-        Err(format!("nobody would tell what {} loses: add --check or --admin", self.target))
-    }
-
-    /// Waits until the collector has read what is in its sockets, where nobody looks for what arrived.
-    fn await_sockets(&self, watch: &Watch, mut wait: impl FnMut(Duration) -> bool) {
-        let since = Instant::now();
-        let is_left = || self.check == Check::None && since.elapsed() < self.drain && watch.queued_bytes() > 0;
-        while is_left() && wait(REST_INTERVAL) {}
-    }
-
-    /// Waits until the collector answers, and where its books are all that is looked at, has nothing in memory any more.
-    fn await_books(&self, watch: &Watch, mut wait: impl FnMut(Duration) -> bool) {
-        let Some(admin) = &watch.admin else { return };
-        let since = Instant::now();
-        let is_settled = || {
-            let answer = Answer::of(admin);
-            answer.told().is_some_and(|told| self.check != Check::None || told.books.in_flight == 0)
-        };
-        while since.elapsed() < self.drain && !is_settled() && wait(Duration::from_millis(100)) {}
-    }
-
-    /// What is looked at from outside.
-    fn watch(&self) -> Result<Watch, String> {
-        let is_ip = !self.target.transport.is_local();
-        Ok(Watch {
-            root: "/".into(),
-            transport: self.target.transport,
-            address: if is_ip { Some(self.target.resolve()?) } else { None },
-            admin: self.admin.clone().or_else(|| self.check.admin().map(ToOwned::to_owned)),
-            pid: self.pid,
-        })
-    }
+/// Waits until the collector answers, and where its books are all that is looked at, has nothing in memory any more.
+fn await_books(order: &Order, watch: &Watch, mut wait: impl FnMut(Duration) -> bool) {
+    let Some(admin) = &watch.admin else { return };
+    let since = Instant::now();
+    let is_settled = || {
+        let answer = Answer::of(admin);
+        answer.told().is_some_and(|told| order.check != Check::None || told.books.in_flight == 0)
+    };
+    while since.elapsed() < order.drain && !is_settled() && wait(Duration::from_millis(100)) {}
 }
 
 /// Sends the plan from as many threads as there are sets of flows.
@@ -313,29 +205,6 @@ pub(crate) fn pause(time: Duration, stop: &AtomicBool) -> bool {
     !stop.load(Ordering::Relaxed)
 }
 
-/// What SIGINT and SIGTERM set; the second one ends the program at once.
-///
-/// # Errors
-/// What sigaction(2) says.
-pub(crate) fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
-    const ENDED_BY_SIGNAL: i32 = 130;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // Before the other: it looks whether the flag was set before.
-        signal_hook::flag::register_conditional_shutdown(signal, ENDED_BY_SIGNAL, Arc::clone(&stop))?;
-        signal_hook::flag::register(signal, Arc::clone(&stop))?;
-    }
-    Ok(stop)
-}
-
-/// Raises the soft limit of open files to the hard one (getrlimit(2)); what it is then, `None` without one.
-pub(crate) fn raise_files_max() -> Option<u64> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    getrlimit(Resource::Nofile).current
-}
-
 /// Makes room for a file for each flow, another for its other end if that is here as well, and [`OWN_FILES`].
 fn make_room(order: &Order) -> Result<(), String> {
     let ends = if order.check == Check::Sink && order.target.transport.is_stream() { 2 } else { 1 };
@@ -376,31 +245,6 @@ fn open(order: &Order, address: Option<SocketAddr>, tls: Option<&Tls>, thread: u
     opened.map_err(|error| error.to_string())
 }
 
-/// What was planned, of a run that came to send this.
-fn plan(order: &Order, sent: &Sent) -> Plan {
-    let is_stream = order.target.transport.is_stream();
-    let assigned: u64 = sent.by_flow.iter().sum();
-    let is_open = order.schedule.is_full_speed() && (sent.failure.is_none() || order.schedule.count() == SEQUENCE_MAX);
-    Plan {
-        rate: order.schedule.rate(),
-        profile: order.schedule.profile().clone(),
-        // At full speed the time is the plan.
-        count: if is_open { assigned } else { order.schedule.count() },
-        seconds: sent.last_due_ns as f64 / 1e9,
-        duration_seconds: order.schedule.is_full_speed().then(|| order.schedule.ends_ns() as f64 / 1e9),
-        flows: order.flows,
-        threads: order.threads,
-        source: order.source.to_string(),
-        framing: is_stream.then_some(order.framing),
-        overflow: is_stream.then_some(order.overflow),
-        gso: order.gso,
-        format: order.load.format(),
-        severities: order.load.severities(),
-        content: order.load.text(),
-        seed: order.seed,
-    }
-}
-
 /// Everything that is known of a run that is over.
 struct Over<'a> {
     order: &'a Order,
@@ -417,7 +261,7 @@ struct Over<'a> {
 impl Over<'_> {
     fn report(self) -> Report {
         let Self { order, sent, .. } = &self;
-        let plan = plan(order, sent);
+        let plan = order.plan(sent);
         let elapsed_seconds = sent.elapsed.as_secs_f64();
         let sending = Sending::new(&sent.trouble);
         let invalid = sent.failure.clone().or_else(|| broken_plan(&plan, sent.messages, elapsed_seconds, &sending));
@@ -500,31 +344,8 @@ impl Over<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Content;
+    use crate::order::tests::order;
     use crate::send::Trouble;
-
-    /// Five flows on two threads, for 10 s.
-    fn order(rate: Option<f64>, count: Option<u64>) -> Order {
-        Order {
-            target: "udp://127.0.0.1:1".parse().unwrap(),
-            schedule: Schedule::new(Profile::Const, rate, Duration::from_secs(10), count, 1).unwrap(),
-            flows: 5,
-            threads: 2,
-            cpus: Vec::new(),
-            source: Source::default(),
-            framing: Framing::Lf,
-            overflow: Overflow::Wait,
-            tls: TlsOptions::default(),
-            gso: 1,
-            load: Load::Made(Content::default()),
-            seed: 1,
-            check: Check::None,
-            admin: None,
-            pid: None,
-            drain: Duration::ZERO,
-            ui: Mode::Quiet,
-        }
-    }
 
     #[test]
     fn sockets_are_waited_for_until_they_are_empty_but_no_longer_than_drain() {
@@ -534,7 +355,7 @@ mod tests {
         let order = Order { target, drain: Duration::from_secs(3600), ..order(None, Some(1)) };
         let watch = order.watch().unwrap();
         let mut waits = 0;
-        order.await_sockets(&watch, |_| {
+        await_sockets(&order, &watch, |_| {
             waits += 1;
             if waits == 3 {
                 socket.recv_from(&mut [0; 10]).unwrap();
@@ -544,9 +365,9 @@ mod tests {
         assert_eq!(waits, 3);
         socket.send_to(b"2", socket.local_addr().unwrap()).unwrap();
         let impatient = Order { drain: Duration::ZERO, ..order.clone() };
-        impatient.await_sockets(&watch, |_| panic!("it has no time"));
+        await_sockets(&impatient, &watch, |_| panic!("it has no time"));
         let checked = Order { check: Check::Sink, ..order };
-        checked.await_sockets(&watch, |_| panic!("the check waits itself"));
+        await_sockets(&checked, &watch, |_| panic!("the check waits itself"));
     }
 
     #[test]
@@ -570,20 +391,5 @@ mod tests {
         assert_eq!((all.messages, all.bytes, all.severities, all.trouble.unsent()), (38, 200, [2; 8], 2));
         assert_eq!((all.last_due_ns, all.elapsed), (1_900_000_000, Duration::from_millis(1_900)));
         assert_eq!((all.cpu, all.failure.as_deref()), (Duration::from_millis(6), Some("broken")));
-    }
-
-    #[test]
-    fn an_interrupted_run_planned_all_and_at_full_speed_what_it_came_to_unless_it_was_to_send_so_many() {
-        let count = |rate, count, failure: Option<&str>| {
-            let sent = Sent { by_flow: vec![3, 4], failure: failure.map(Into::into), ..Sent::default() };
-            let plan = plan(&order(rate, count), &sent);
-            (plan.count, plan.duration_seconds)
-        };
-        let interrupted = Some("interrupted");
-        assert_eq!(count(Some(100.0), None, interrupted), (1000, None));
-        assert_eq!(count(None, None, None), (7, Some(10.0)));
-        assert_eq!(count(None, None, interrupted), (7, Some(10.0)));
-        assert_eq!(count(None, Some(50), None), (7, Some(10.0)), "the time was over before");
-        assert_eq!(count(None, Some(50), interrupted), (50, Some(10.0)));
     }
 }

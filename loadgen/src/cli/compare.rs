@@ -12,8 +12,8 @@ use super::run::{perform_in_turn, stop};
 use super::targets::Targets;
 use super::{RUNTIME_ERROR, USAGE, exit_code, say, tell};
 use crate::compare::{Comparison, REPETITIONS_MAX, SCHEMA, Turn, turns};
+use crate::order::Order;
 use crate::report::{Verdict, command_line};
-use crate::run::Order;
 use crate::threshold::Threshold;
 
 /// How long each target is sent to before what counts: the first run of a collector touches its memory.

@@ -7,9 +7,9 @@ use clap::Args;
 use super::USAGE;
 use super::input::read_run;
 use crate::baseline::{Baseline, Change, Limit};
+use crate::order::Order;
 use crate::report::judged::Standing;
 use crate::report::{Demand, Report, Verdict};
-use crate::run::Order;
 use crate::threshold::{Checked, Threshold};
 
 #[derive(Args)]

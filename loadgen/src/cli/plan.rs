@@ -8,7 +8,7 @@ use clap::Args;
 use super::sending::SendingOptions;
 use super::watch::WatchOptions;
 use crate::message::{Content, Format, Load, Severities, Sizes, Text};
-use crate::run::{Order, THREADS_MAX};
+use crate::order::{Order, THREADS_MAX};
 use crate::schedule::{DURATION_MAX, Profile, Schedule};
 use crate::send::Framing;
 use crate::tag::FLOWS_MAX;

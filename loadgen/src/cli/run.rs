@@ -13,9 +13,11 @@ use super::plan::PlanOptions;
 use super::watch::WatchOptions;
 use super::{PREFLIGHT_FAILED, RUNTIME_ERROR, USAGE, exit_code, say};
 use crate::check::Check;
+use crate::order::Order;
+use crate::process::stop_on_signals;
 use crate::report::text::summary;
 use crate::report::{Report, Verdict};
-use crate::run::{Order, REST_INTERVAL, RunError, pause, run, stop_on_signals};
+use crate::run::{REST_INTERVAL, RunError, pause, run};
 use crate::target::Target;
 use crate::view::Mode;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args};
 
 use super::{PREFLIGHT_FAILED, RUNTIME_ERROR, USAGE};
-use crate::run::{raise_files_max, stop_on_signals};
+use crate::process::{raise_files_max, stop_on_signals};
 use crate::sink::{Listen, Mode, RECEIVE_BUFFER_BYTES, Script, ScriptDone, Sink, SinkOrder, TICK, Taken, Work};
 use crate::values::{parse_size, parse_wait};
 
