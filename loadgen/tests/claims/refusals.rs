@@ -27,6 +27,7 @@ fn bad_usage_is_told_with_exit_code_2() {
         ),
         (&["run", "udp://127.0.0.1:1", "--profile", "replay:1"], "is what loadgen replay does"),
         (&["run", "udp://127.0.0.1:1", "--threads", "2"], "each thread needs a flow of its own"),
+        (&["run", "udp://127.0.0.1:1", "--cpu", "1000000"], "--cpu 1000000: this process may use processors ["),
         (&["run", "udp://127.0.0.1:1", "--source", "127.0.0.1/8"], "has bits set behind its first 8"),
         (&["run", "udp://127.0.0.1:1", "--source-port", "9-9", "--flows", "2"], "make only 1"),
         (&["run", "udp://127.0.0.1:1", "--overflow", "drop"], "--overflow is for streams (tcp, tls, unix)"),

@@ -271,6 +271,59 @@ fn a_comparison_that_breaks_off_tells_what_it_has() {
 }
 
 #[test]
+fn a_second_signal_ends_what_still_waits_for_the_collector() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = format!("tcp://{}", listener.local_addr().unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run.json");
+    let mut sender = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+        .args(["run", &target, "--rate", "max", "--duration", "60s", "-q", "-o", run.to_str().unwrap()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let _nobody_reads = listener.accept().unwrap();
+    // Again and again: a signal that is not yet delivered is not counted twice (signal(7)).
+    let status = loop {
+        Command::new("kill").args(["-INT", &sender.id().to_string()]).status().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        if let Some(status) = sender.try_wait().unwrap() {
+            break status;
+        }
+    };
+    assert_eq!(status.code(), Some(130));
+    assert!(!run.exists());
+}
+
+#[test]
+fn a_sending_thread_keeps_to_its_processor() {
+    let allowed = |status: &str| {
+        let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+        list.trim().to_owned()
+    };
+    let all = allowed(&std::fs::read_to_string("/proc/self/status").unwrap());
+    let Some((_, cpu)) = all.rsplit_once(['-', ',']) else { return }; // The only one is kept to anyway.
+    let target = format!("udp://127.0.0.1:{}", free_port("udp"));
+    let mut sender = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+        .args(["run", &target, "--rate", "100", "--duration", "60s", "--cpu", cpu, "--check", "sink", "-q"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let tasks = format!("/proc/{}/task", sender.id());
+    let is_kept = || {
+        let threads = std::fs::read_dir(&tasks).into_iter().flatten().flatten();
+        let statuses = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("status")).ok());
+        statuses.filter(|status| allowed(status) == cpu).count() == 1
+    };
+    while !is_kept() {
+        assert_eq!(sender.try_wait().unwrap(), None, "it ended, and no thread kept to {cpu}");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    sender.kill().unwrap();
+    sender.wait().unwrap();
+}
+
+#[test]
 fn a_comparison_that_is_interrupted_before_its_first_run_is_no_success() {
     let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
     let target = format!("udp://{}", receiver.local_addr().unwrap());
