@@ -286,7 +286,6 @@ fn a_second_signal_ends_what_still_waits_for_the_collector() {
     // Again and again: a signal that is not yet delivered is not counted twice (signal(7)).
     let status = loop {
         Command::new("kill").args(["-INT", &sender.id().to_string()]).status().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(20));
         if let Some(status) = sender.try_wait().unwrap() {
             break status;
         }
@@ -317,7 +316,7 @@ fn a_sending_thread_keeps_to_its_processor() {
     };
     while !is_kept() {
         assert_eq!(sender.try_wait().unwrap(), None, "it ended, and no thread kept to {cpu}");
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::yield_now();
     }
     sender.kill().unwrap();
     sender.wait().unwrap();
