@@ -263,6 +263,9 @@ impl Record {
                 "{invalid} of them say little: this machine was too slow or too busy, or a hypervisor ran others on it"
             );
         }
+        if self.goals.iter().chain(&self.burst).any(|found| found.limit == Limit::Sender) {
+            let _ = writeln!(text, "to offer more: --gso 64 (for udp), more --threads with as many --flows, or --cpu");
+        }
         text
     }
 
@@ -296,6 +299,23 @@ mod tests {
             let found = Found::new(goal, Kind::Rate, outcome, limit);
             assert_eq!(found.limit, limit);
             assert_eq!(found.sentence, format!("70,000 messages a second lose at most 7.0000 % in 1 s; {told}"));
+            let record = Record {
+                schema: SCHEMA,
+                version: "",
+                command: Vec::new(),
+                target: String::new(),
+                started: String::new(),
+                preset: String::new(),
+                plan: String::new(),
+                check: String::new(),
+                full_speed: None,
+                goals: vec![found],
+                burst: None,
+                trials: Vec::new(),
+                sentence: String::new(),
+                environment: Environment::here(),
+            };
+            assert_eq!(record.text().contains("to offer more: --gso 64"), limit == Limit::Sender);
         }
     }
 }
