@@ -87,17 +87,10 @@ pub(super) fn receive<T: Take>(
     std::thread::scope(|scope| {
         loop {
             let is_over = shared.is_over();
-            match listener.accept() {
-                Ok(_) if shared.open.load(Ordering::Relaxed) == connections_max => {
-                    shared.lock().taken.connections_refused += 1;
-                }
-                Ok((stream, _)) => shared.begin(scope, stream),
-                // It waits on (accept(2)), until there is a file with which it can be turned away.
-                Err(error) if is_out_of_files(&error) && spare.take().is_some() => {
-                    let is_refused = listener.accept().is_ok();
-                    shared.lock().taken.connections_refused += u64::from(is_refused);
-                    spare = spare_file();
-                }
+            let room = connections_max - shared.open.load(Ordering::Relaxed);
+            match accept(listener, &mut spare).map(|stream| stream.filter(|_| room > 0)) {
+                Ok(Some(stream)) => shared.begin(scope, stream),
+                Ok(None) => shared.lock().taken.connections_refused += 1,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if is_over {
                         break;
@@ -117,6 +110,27 @@ pub(super) fn receive<T: Take>(
     });
     let Taking { take, failure, .. } = shared.taking.into_inner().unwrap_or_else(PoisonError::into_inner);
     failure.map_or(Ok(take), Err)
+}
+
+/// The next connection; `None` if it was closed for want of a file. None is taken without a spare file: the next could not be turned
+/// away.
+fn accept(listener: &TcpListener, spare: &mut Option<File>) -> io::Result<Option<TcpStream>> {
+    let taken = match (listener.accept(), &spare) {
+        (Ok((stream, _)), Some(_)) => return Ok(Some(stream)),
+        // It waits on (accept(2)), until there is a file with which it can be turned away.
+        (Err(error), _) if is_out_of_files(&error) => {
+            *spare = None;
+            listener.accept()
+        }
+        (taken, _) => taken,
+    };
+    let turned_away = taken.map(drop);
+    // Not there if whatever takes a file for a moment came first: malloc(3) does, in a new thread.
+    *spare = spare.take().or_else(spare_file);
+    match turned_away {
+        Err(error) if is_out_of_files(&error) => Err(io::ErrorKind::WouldBlock.into()),
+        turned_away => turned_away.map(|()| None),
+    }
 }
 
 /// Given up when the process may open no more files, for a connection that is to be closed.
