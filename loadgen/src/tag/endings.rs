@@ -11,7 +11,7 @@ use super::CRC_END;
 pub struct Endings {
     /// The CRC32C of each, and which of `carries` goes over it.
     of_messages: Vec<(u32, u32)>,
-    /// One for each length: 512 B for each of at most 65,448.
+    /// One for each length: 512 B for each of at most 65,449.
     carries: Vec<Carry>,
     carry_by_bytes: HashMap<usize, u32>,
 }
