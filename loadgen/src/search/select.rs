@@ -125,7 +125,7 @@ impl Search {
             let mut before = Bounds::default();
             goal.stages().iter().find_map(|stage| {
                 let bounds = self.bounds(stage);
-                let load = self.next_load(stage, bounds, before);
+                let load = if self.is_refuted(stage, bounds) { None } else { self.next_load(stage, bounds, before) };
                 before = bounds;
                 load.map(|load| Wanted { load, seconds: stage.trial_seconds })
             })
@@ -172,6 +172,14 @@ impl Search {
         Bounds { lower, upper }
     }
 
+    /// Whether longer trials have shown to be too much what a trial of `stage` once took for good: it would find the same again
+    /// right below, and the rest is for the stages behind it.
+    fn is_refuted(&self, stage: &Stage, bounds: Bounds) -> bool {
+        let was_low = |trial: &Trial| trial.seconds <= stage.trial_seconds && trial.loss_ratio <= stage.loss_ratio;
+        let is_longer = |trial: &Trial| trial.seconds > stage.trial_seconds;
+        bounds.upper.is_some_and(|upper| self.at(upper).iter().any(was_low) && self.at(upper).iter().any(is_longer))
+    }
+
     /// The load that `stage` wants to know more of; `before` are the bounds of the stage before it.
     fn next_load(&self, stage: &Stage, bounds: Bounds, before: Bounds) -> Option<u64> {
         let Bounds { lower, upper } = bounds;
@@ -207,15 +215,12 @@ impl Search {
         ((lower as f64 * step).ceil() as u64).clamp(lower + 1, self.most)
     }
 
-    /// What arrived of `upper`; or further, twice as far with each load above it that was too much, because what arrives of too
-    /// much may still be too much. Only down from the last load of which a trial once had little enough loss: the limit is near that,
-    /// though another trial refuted it.
+    /// What arrived of `upper`; or further, twice as far with each load above it that `stage` tried itself, because what arrives of
+    /// too much may still be too much.
     fn further_down(&self, upper: u64, stage: &Stage) -> u64 {
         let arrived = self.at(upper).iter().map(|trial| 1.0 - trial.loss_ratio).fold(1.0, f64::min);
-        let was_low = |trials: &Vec<Trial>| trials.iter().any(|trial| trial.loss_ratio <= stage.loss_ratio);
-        let mut from_upper = self.by_load.range(upper..);
-        let above = from_upper.clone().count().saturating_sub(1);
-        let doublings = from_upper.position(|(_, trials)| was_low(trials)).unwrap_or(above) as i32;
+        let was_tried = |trials: &Vec<Trial>| trials.iter().any(|trial| trial.seconds >= stage.trial_seconds);
+        let doublings = self.by_load.range(upper + 1..).filter(|(_, trials)| was_tried(trials)).count() as i32;
         let step = (-stage.relative_width * 2f64.powi(doublings)).exp();
         let down = (upper as f64 * step.min(arrived)).floor() as u64;
         down.clamp(self.least, (upper - 1).max(self.least))
@@ -311,20 +316,34 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_a_buffer_took_of_short_trials_is_looked_for_nearby() {
-        const LIMIT: f64 = 20_000.0;
-        const BUFFER: f64 = 200.0;
-        let mut search = Search::new(vec![lossless(Preset::Quick)], 100, 222_220);
+    /// Buffers, in what comes in a second.
+    const SHARES: [f64; 7] = [0.0, 0.01, 0.1, 0.5, 1.0, 3.0, 10.0];
+
+    /// A search for the lossless rate of what takes `rate` and has a buffer that is empty when a trial begins.
+    fn buffered(preset: Preset, rate: f64, buffer: f64) -> Search {
+        let mut search = Search::new(vec![lossless(preset)], 100, 1_000_000);
         while let Some(Wanted { load, seconds }) = search.next() {
             let offered = load as f64 * seconds;
-            let loss_ratio = ((offered - LIMIT * seconds - BUFFER) / offered).max(0.0);
+            let loss_ratio = ((offered - rate * seconds - buffer) / offered).max(0.0);
             search.record(Trial { load, seconds, loss_ratio, ..Trial::default() });
         }
-        let lower = search.outcomes()[0].bounds.lower.unwrap();
-        assert!((20_000..=20_200).contains(&lower), "{lower}");
-        assert!(search.trials <= 20, "{} trials", search.trials);
-        assert!(search.by_load.keys().all(|load| *load > 19_000), "{:?}", search.by_load.keys());
+        search
+    }
+
+    #[test]
+    fn what_a_buffer_took_of_short_trials_is_not_looked_for_again_and_again() {
+        for preset in [Preset::Quick, Preset::Thorough, Preset::Rfc2544] {
+            for (rate, share) in [20e3, 100e3, 300e3].iter().flat_map(|rate| SHARES.map(|share| (*rate, share))) {
+                let search = buffered(preset, rate, rate * share);
+                let Outcome { bounds, end, .. } = search.outcomes()[0];
+                let (lower, case) = (bounds.lower.unwrap() as f64, format!("{preset:?}, {rate}, {share}"));
+                let limit = rate + rate * share / lossless(preset).final_trial_seconds;
+                assert_eq!(end, if limit < 1e6 { End::Found } else { End::Most }, "{case}");
+                assert!(lower <= limit && lower >= limit.min(1e6) * 0.99, "{case}: {lower}");
+                let most = if share <= 0.01 { 20 } else { 100 };
+                assert!(search.trials <= most, "{case}: {} trials", search.trials);
+            }
+        }
     }
 
     #[test]
