@@ -23,7 +23,8 @@ impl Clocks {
         readings.min_by_key(|(took, _)| *took).map_or_else(|| unreachable!("ten readings"), |(_, clocks)| clocks)
     }
 
-    /// How far the wall clock was set since `before`, ms: it is what differs, as both go at the same speed (adjtimex(2) slews both).
+    /// How far the wall clock was set since `before`, ms, for both go at the same speed (adjtimex(2) slews both); or how long this
+    /// machine was suspended, which the other clock does not count.
     #[must_use]
     pub fn set_by_ms(&self, before: &Self) -> f64 {
         let expected = before.wall + (self.monotonic - before.monotonic);

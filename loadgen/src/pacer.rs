@@ -27,13 +27,13 @@ pub enum Step {
 /// The share of one sending thread in a schedule, and how far it is.
 #[derive(Clone, Debug)]
 pub struct Pacer {
+    /// Instead of all that is below.
+    full_speed: Option<FullSpeed>,
+    due_times: DueTimes,
     /// Messages of other threads between two of this one's.
     others: usize,
     /// The next of ours.
     next: Option<u64>,
-    /// Instead of all that is below.
-    full_speed: Option<FullSpeed>,
-    due_times: DueTimes,
     /// Where our quanta lie: between those of the other threads.
     phase_ns: u64,
     /// No group before then, ns after the start.

@@ -264,7 +264,8 @@ impl Record {
             );
         }
         if self.goals.iter().chain(&self.burst).any(|found| found.limit == Limit::Sender) {
-            let _ = writeln!(text, "to offer more: --gso 64 (for udp), more --threads with as many --flows, or --cpu");
+            let _ =
+                writeln!(text, "what makes a sender faster: --gso (for udp), --threads with as many --flows, --cpu");
         }
         text
     }
@@ -315,7 +316,7 @@ mod tests {
                 sentence: String::new(),
                 environment: Environment::here(),
             };
-            assert_eq!(record.text().contains("to offer more: --gso 64"), limit == Limit::Sender);
+            assert_eq!(record.text().contains("what makes a sender faster: --gso"), limit == Limit::Sender);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The tag in each message: `lg1 RUN FLOW SEQUENCE SEND_NS CRC `, then the text.
 //!
-//! Plain words of fixed width, so that it survives a collector that rewrites headers, and so that sending only replaces
-//! digits. CRC is the CRC32C (8 hex digits) of everything from `lg1` to the end of the message but these 8 digits.
+//! Plain words of fixed width, so that it survives a collector that rewrites headers, and so that a sender counts
+//! on in place. CRC is the CRC32C (8 hex digits) of everything from `lg1` to the end of the message but these 8 digits.
 //!
 //! | offset | bytes | field |
 //! |---|---|---|

@@ -68,7 +68,8 @@ impl Target {
     /// # Errors
     /// What is wrong with it, in words.
     pub fn resolve(&self) -> Result<SocketAddr, String> {
-        let port = self.place.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(0);
+        let port = self.place.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+        let port = port.ok_or("it has no port")?;
         // Without brackets, so that a zone may have the name of its interface (RFC 4007 section 11.2).
         let mut addresses = (self.host(), port).to_socket_addrs().map_err(|error| error.to_string())?;
         let address = addresses.next().ok_or("the host has no address")?;

@@ -132,8 +132,8 @@ impl TrafficOptions {
             return Err(format!("--threads {threads} with --flows {flows}: each thread needs a flow of its own"));
         }
         sending.check(&target, flows)?;
-        let has_severity = self.format.has_severity().map_err(|error| error.to_string())?;
-        if self.severity != Severities::default() && !has_severity {
+        let is_asked = self.severity != Severities::default();
+        if is_asked && !self.format.says_severity().map_err(|error| error.to_string())? {
             return Err(format!("--severity {}, but messages of --format {} say none", self.severity, self.format));
         }
         Ok(Order {

@@ -60,13 +60,12 @@ impl Format {
         Ok(lines.lines().all(|line| line.starts_with('<')))
     }
 
-    /// Whether messages say how severe they are.
+    /// Whether any message says how severe it is.
     ///
     /// # Errors
-    /// [`MessageError::Format`].
-    pub fn has_severity(&self) -> Result<bool, MessageError> {
-        let lines = self.lines().map_err(|why| MessageError::Format { format: self.clone(), why })?;
-        Ok(lines.contains("{pri}") || lines.contains("{severity}"))
+    /// [`MessageError::Format`] when the file cannot be used.
+    pub fn says_severity(&self) -> Result<bool, MessageError> {
+        Ok(self.templates()?.iter().any(Template::says_severity))
     }
 
     fn lines(&self) -> Result<Cow<'static, str>, String> {

@@ -41,6 +41,10 @@ enum Value {
 }
 
 impl Value {
+    const fn says_severity(self) -> bool {
+        matches!(self, Self::Pri | Self::Severity)
+    }
+
     const ALL: [Self; 11] = [
         Self::Pri,
         Self::Facility,
@@ -134,6 +138,11 @@ impl Template {
         }
     }
 
+    /// Whether messages say how severe they are.
+    pub(super) fn says_severity(&self) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, Piece::Value(value) if value.says_severity()))
+    }
+
     pub(super) fn has_text(&self) -> bool {
         self.pieces.contains(&Piece::Text)
     }
@@ -147,7 +156,7 @@ impl Template {
                 Piece::Literal(literal) => frame.bytes.extend_from_slice(literal.as_bytes()),
                 Piece::Value(value) => {
                     frame.bytes.extend_from_slice(value.render(header, stamps, rng).as_bytes());
-                    if matches!(value, Value::Pri | Value::Severity) {
+                    if value.says_severity() {
                         frame.severity = Some(header.severity);
                     }
                 }

@@ -112,7 +112,7 @@ pub(super) fn receive<T: Take>(
     failure.map_or(Ok(take), Err)
 }
 
-/// The next connection; `None` if it was closed for want of a file. None is taken without a spare file: the next could not be turned
+/// The next connection; `None` if it was closed for want of a file. No connection is kept while there is no spare file: the next could not be turned
 /// away.
 fn accept(listener: &TcpListener, spare: &mut Option<File>) -> io::Result<Option<TcpStream>> {
     let taken = match (listener.accept(), &spare) {

@@ -90,6 +90,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_longest_ending_and_none_have_their_checksum() {
+        let tag = Tag { flow: 1, sequence: 2, send_ns: 3 };
+        for bytes in [0, 65_507 - CRC_END] {
+            let mut expected = [&blank(RunTag::new(1))[..CRC_END], &vec![b'x'; bytes]].concat();
+            let (mut written, mut endings) = (expected.clone(), Endings::default());
+            endings.push(&written);
+            Writer::new(RunTag::new(1), tag).write(&mut written, &endings, 0);
+            fill(&mut expected, tag);
+            assert_eq!(written, expected);
+        }
+    }
+
     proptest! {
         #[test]
         fn tags_one_after_the_other_are_as_each_by_itself(
